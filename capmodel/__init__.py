@@ -1,0 +1,103 @@
+"""Capacity modeling and forecasting: what breaks first, when, and what to order by which date.
+
+The names below are the public face. Each is imported from its module when it is first used, so that
+``import capmodel`` costs next to nothing and a command loads only what it needs.
+
+Examples
+--------
+>>> import capmodel as cm
+>>> cm.Scenario(name="base", growth_yoy_x={"checkouts": 1.25}).name
+'base'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from capmodel.catalog import Catalog
+    from capmodel.demand import Batched, GivenDemand
+    from capmodel.errors import CapmodelError, InputError, ModelError
+    from capmodel.events import Events
+    from capmodel.history import History
+    from capmodel.plan import CapacityFit, CapacityModel, PlanSet, Study, load_plan
+    from capmodel.scenario import LogNormal, LoseZonesOverlay, Scenario
+    from capmodel.schema import Finding, Findings
+    from capmodel.sources import read_csv, read_parquet
+    from capmodel.topology import Topology
+    from capmodel.usage import RobustLinear
+
+    __version__: str
+
+__all__ = [
+    "Batched",
+    "CapacityFit",
+    "CapacityModel",
+    "CapmodelError",
+    "Catalog",
+    "Events",
+    "Finding",
+    "Findings",
+    "GivenDemand",
+    "History",
+    "InputError",
+    "LogNormal",
+    "LoseZonesOverlay",
+    "ModelError",
+    "PlanSet",
+    "RobustLinear",
+    "Scenario",
+    "Study",
+    "Topology",
+    "__version__",
+    "load_plan",
+    "read_csv",
+    "read_parquet",
+]
+
+_MODULE_OF: Final = {
+    "Batched": "demand",
+    "CapacityFit": "plan",
+    "CapacityModel": "plan",
+    "CapmodelError": "errors",
+    "Catalog": "catalog",
+    "Events": "events",
+    "Finding": "schema",
+    "Findings": "schema",
+    "GivenDemand": "demand",
+    "History": "history",
+    "InputError": "errors",
+    "LogNormal": "scenario",
+    "LoseZonesOverlay": "scenario",
+    "ModelError": "errors",
+    "PlanSet": "plan",
+    "RobustLinear": "usage",
+    "Scenario": "scenario",
+    "Study": "plan",
+    "Topology": "topology",
+    "load_plan": "plan",
+    "read_csv": "sources",
+    "read_parquet": "sources",
+}
+"""The module that each public name comes from; a test compares it with the imports above."""
+
+
+if not TYPE_CHECKING:  # a type checker reads the imports above and then knows a misspelt name
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415  asked for rarely
+
+            value = version("capmodel")
+        elif name in _MODULE_OF:
+            value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        else:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg, name=name, obj=import_module(__name__))
+        globals()[name] = value  # the next look-up does not come here
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,201 @@
+"""Usage of a limit as a function of the traffic multiple: the sweep, and where a limit binds.
+
+This module answers: at k times today's traffic, how full is a limit, and at which multiple does it
+reach a bound? Curves use the central coefficients, are monotone in the multiple, and are plain
+numbers, so a saved plan can be swept without its history.
+
+``x`` is the multiple of today's event-free peak minute. Given multiples use integer pods and nodes;
+the multiple at which a limit binds uses continuous ones (DESIGN §9), ``ceil`` is ``ceil(v - 1e-9)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+__all__ = [
+    "ConnectionsCurve",
+    "Curve",
+    "LinearCurve",
+    "NodesCurve",
+    "PodsOnPool",
+    "PooledCaller",
+    "PodsCurve",
+    "curve_from_dict",
+    "multiple_at",
+]
+
+X_MAX = 1e6
+"""A limit that does not bind below this multiple never binds."""
+
+
+class _Curve(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LinearCurve(_Curve):
+    """``usage = constant + slope * x``."""
+
+    kind: Literal["linear"] = "linear"
+    constant: float
+    slope: float
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the usage at a multiple [the limit's unit]."""
+        del integer  # nothing here comes in whole pieces
+        return self.constant + self.slope * x
+
+
+class PodsCurve(_Curve):
+    """Pods that the autoscaler runs: ``clamp(ceil(slope * x), minimum, maximum)``."""
+
+    slope: float
+    minimum: int = 0
+    maximum: int | None = None
+
+    def pods(self, x: float, *, integer: bool = True) -> float:
+        """Return the pods at a multiple."""
+        wanted = math.ceil(self.slope * x - 1e-9) if integer else self.slope * x
+        if self.maximum is not None:
+            wanted = min(wanted, self.maximum)
+        return float(max(wanted, self.minimum))
+
+
+class PooledCaller(_Curve):
+    """A service that keeps a connection pool in every process of every pod."""
+
+    name: str
+    pods: PodsCurve
+    per_pod: int
+    """Connections per pod: processes * pool_max."""
+    surge: float = 0.0
+    """Extra pods of a rollout [ratio]."""
+
+    def connections(self, x: float, *, integer: bool = True) -> float:
+        """Return the connections at a multiple."""
+        pods = self.pods.pods(x, integer=integer) * (1 + self.surge)
+        return (math.ceil(pods - 1e-9) if integer else pods) * self.per_pod
+
+
+class ConnectionsCurve(_Curve):
+    """``usage = sum over callers of ceil(pods * (1 + surge)) * processes * pool_max``."""
+
+    kind: Literal["connections"] = "connections"
+    callers: tuple[PooledCaller, ...]
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the connections at a multiple."""
+        return sum(caller.connections(x, integer=integer) for caller in self.callers)
+
+
+class PodsOnPool(_Curve):
+    """A service's pods and what one of them requests of a node."""
+
+    name: str
+    pods: PodsCurve
+    requests: tuple[float, ...]
+    """Cores, GiB and pods (1) of one pod."""
+
+
+class NodesCurve(_Curve):
+    """Nodes of a pool: zones times the nodes that one zone's share of the pods needs."""
+
+    kind: Literal["nodes"] = "nodes"
+    zones: int
+    usable: tuple[float, ...]
+    """Cores, GiB and pods of one node after daemonsets."""
+    services: tuple[PodsOnPool, ...]
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the nodes at a multiple."""
+        zones = self.zones if integer else 1
+        totals = [0.0] * len(self.usable)
+        for service in self.services:
+            pods = service.pods.pods(x, integer=integer) / zones
+            share = math.ceil(pods - 1e-9) if integer else pods
+            totals = [t + share * r for t, r in zip(totals, service.requests, strict=True)]
+        fill = max(t / u for t, u in zip(totals, self.usable, strict=True))
+        return float(zones * math.ceil(fill - 1e-9)) if integer else fill
+
+
+Curve = Annotated[LinearCurve | ConnectionsCurve | NodesCurve, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[LinearCurve | ConnectionsCurve | NodesCurve] = TypeAdapter(Curve)
+
+
+def curve_from_dict(data: dict[str, object]) -> LinearCurve | ConnectionsCurve | NodesCurve:
+    """Return the curve that a saved plan holds."""
+    return _ADAPTER.validate_python(data)
+
+
+def multiple_at(curve: LinearCurve | ConnectionsCurve | NodesCurve, bound: float) -> float:
+    """Return the smallest multiple of today at which continuous usage reaches a bound.
+
+    Parameters
+    ----------
+    curve
+        The limit's usage.
+    bound
+        Policy or hard value [the limit's unit].
+
+    Returns
+    -------
+    float
+        The multiple; ``inf`` when the bound is never reached, 0 when it is reached without traffic.
+
+    Examples
+    --------
+    >>> round(multiple_at(LinearCurve(constant=0.4, slope=3.12), 0.70 * 16), 3)
+    3.462
+    """
+    if curve.usage(0.0, integer=False) >= bound:
+        return 0.0
+    if isinstance(curve, LinearCurve):
+        return (bound - curve.constant) / curve.slope if curve.slope > 0 else math.inf
+    high = 1.0
+    while curve.usage(high, integer=False) < bound:
+        high *= 2
+        if high > X_MAX:
+            return math.inf
+    low = 0.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if curve.usage(middle, integer=False) >= bound:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """A limit at a multiple."""
+
+    x: float
+    usage: float
+    utilization: float
+    status: str
+
+
+def sweep_points(
+    curve: LinearCurve | ConnectionsCurve | NodesCurve,
+    *,
+    hard: float,
+    policy_x: float,
+    multiples: Sequence[float],
+) -> tuple[SweepPoint, ...]:
+    """Return how full a limit is at given multiples, with integer pods and nodes.
+
+    RED above the hard value, AMBER above policy * hard, GREEN otherwise.
+    """
+    points = []
+    for x in multiples:
+        usage = curve.usage(x)
+        status = "RED" if usage > hard else "AMBER" if usage > policy_x * hard else "GREEN"
+        points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard, status=status))
+    return tuple(points)

@@ -1,0 +1,429 @@
+"""The estate ready to be loaded: every limit as one object, and its usage on every path and day.
+
+This module answers: which limits are there, how full is each in the busiest minute of each day, and
+how many pods and nodes would each hold row of the policy need? A limit is a usage function of loads
+and provisioned units, a hard value and a policy, whatever it bounds (cores, memory, connections,
+nodes, a partner's quota). It knows no money.
+
+Shapes: D draws, N local days.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from capmodel.capacity.curves import (
+    ConnectionsCurve,
+    LinearCurve,
+    NodesCurve,
+    PodsCurve,
+    PodsOnPool,
+    PooledCaller,
+)
+from capmodel.capacity.nodes import Usable
+from capmodel.capacity.replicas import ceil_units
+from capmodel.capacity.use import DatabaseUse, ServiceUse, targets_of
+from capmodel.errors import InputError
+from capmodel.schema import Basis, worst_basis
+from capmodel.topology import Hold
+
+if TYPE_CHECKING:
+    from capmodel.capacity.loads import Loads
+    from capmodel.topology import Topology
+
+__all__ = ["Estate", "Limit", "limits_of", "nodes_needed", "pods_needed", "usage_of"]
+
+LimitName = Literal["cpu_cores", "memory_gib", "connections", "quota", "nodes"]
+AUTOSCALED = Hold(failure="none", quantile=0.5, up_to="utilization")
+"""The row whose target the autoscaler runs at: the mean of the pods at the planned utilization."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estate:
+    """Topology with what each part uses and offers: all that sizing needs besides the loads."""
+
+    topology: Topology
+    services: Mapping[str, ServiceUse]
+    databases: Mapping[str, DatabaseUse]
+    nodes: Mapping[str, Usable]
+    today: Mapping[str, float]
+    """Central load of each node in today's busiest minute [1/s]."""
+    surge: np.ndarray
+    """Extra pods of a rollout on each day, shape (N,) [ratio]."""
+    database_cores: Mapping[str, float]
+    max_connections: Mapping[str, float]
+    call_basis: Mapping[str, Basis]
+    """Evidence of a node's calls and demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One bound on a usage."""
+
+    node: str
+    name: LimitName
+    unit: str
+    tier: int
+    hard: float
+    """The bound [unit]; nan where nothing bounds the usage."""
+    policy_x: float
+    """Planned share of the bound [ratio]."""
+    imbalance_x: float
+    """Hottest pod / mean pod, compared with the hard value only."""
+    basis: Basis
+    curve: LinearCurve | ConnectionsCurve | NodesCurve
+    extrapolating_x: float
+    """Load per unit that the plan reaches / largest that a fit has seen; 0 where not fitted."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(node, name)."""
+        return self.node, self.name
+
+    @property
+    def breaks_at(self) -> float:
+        """Mean usage at which the hottest unit reaches the bound [unit]."""
+        return self.hard / self.imbalance_x
+
+    @property
+    def policy(self) -> float:
+        """Usage that the policy plans to [unit]."""
+        return self.policy_x * self.hard
+
+
+def pods_curve(estate: Estate, name: str) -> PodsCurve:
+    """Return the pods that the autoscaler runs for a service, by multiple of today."""
+    service = estate.services[name]
+    targets = targets_of(AUTOSCALED, estate.topology.policy)
+    return PodsCurve(
+        slope=min(service.pods_per_load(targets) * estate.today[name], 1e9),
+        minimum=service.minimum,
+        maximum=service.maximum,
+    )
+
+
+def limits_of(estate: Estate) -> tuple[Limit, ...]:
+    """Return every limit of the estate, in the order of the topology."""
+    topology = estate.topology
+    limits: list[Limit] = []
+    for name in topology.services:
+        limits += _service_limits(estate, name)
+    for name in topology.databases:
+        limits += _database_limits(estate, name)
+    limits += [_quota_limit(estate, name) for name in topology.externals]
+    limits += [_nodes_limit(estate, name) for name in topology.pools if pool_services(estate, name)]
+    return tuple(limits)
+
+
+def _service_limits(estate: Estate, name: str) -> list[Limit]:
+    service = estate.services[name]
+    policy = estate.topology.policy
+    targets = targets_of(AUTOSCALED, policy)
+    bound = math.nan if service.maximum is None else float(service.maximum)
+    limits = []
+    for use in service.uses:
+        background = 0.0 if math.isnan(bound) else use.per_pod * bound
+        limits.append(
+            Limit(
+                node=name,
+                name="cpu_cores" if use.resource == "cpu_cores" else "memory_gib",
+                unit="cores" if use.resource == "cpu_cores" else "GiB",
+                tier=estate.topology.tier_of(name),
+                hard=bound * use.request,
+                policy_x=float(getattr(policy.utilization, use.resource)),
+                imbalance_x=service.imbalance_x,
+                basis=worst_basis([use.basis, estate.call_basis[name]]),
+                curve=LinearCurve(
+                    constant=background, slope=use.per_request * estate.today[name]
+                ),
+                extrapolating_x=service.extrapolation_x(targets),
+            )
+        )
+    return limits
+
+
+def _database_limits(estate: Estate, name: str) -> list[Limit]:
+    topology = estate.topology
+    database = topology.databases[name]
+    tier = topology.tier_of(name)
+    basis = worst_basis(estate.call_basis[user] for user in database.used_by)
+    limits = []
+    if name in estate.databases:
+        use = estate.databases[name]
+        idle, per_read, per_write = use.central
+        reads, writes = database_rates(estate, name, {u: estate.today[u] for u in database.used_by})
+        qps = float(reads + writes)
+        limits.append(
+            Limit(
+                node=name,
+                name="cpu_cores",
+                unit="cores",
+                tier=tier,
+                hard=estate.database_cores[name],
+                policy_x=topology.policy.utilization.database_cpu_cores,
+                imbalance_x=1.0,
+                basis=worst_basis([use.basis, basis]),
+                curve=LinearCurve(
+                    constant=idle, slope=float(per_read * reads + per_write * writes)
+                ),
+                extrapolating_x=qps / use.qps_max,
+            )
+        )
+    callers = pooled_callers(estate, name)
+    if callers:
+        limits.append(
+            Limit(
+                node=name,
+                name="connections",
+                unit="connections",
+                tier=tier,
+                hard=estate.max_connections[name],
+                policy_x=topology.policy.utilization.connections,
+                imbalance_x=1.0,
+                basis=worst_basis([basis, *(estate.services[c.name].basis for c in callers)]),
+                curve=ConnectionsCurve(callers=callers),
+                extrapolating_x=0.0,
+            )
+        )
+    return limits
+
+
+def pooled_callers(estate: Estate, name: str) -> tuple[PooledCaller, ...]:
+    """Return the services that hold pools on a database, with the surge of a season day."""
+    database = estate.topology.databases[name]
+    surge = float(estate.surge.min()) if len(estate.surge) else 0.0
+    return tuple(
+        PooledCaller(
+            name=user,
+            pods=pods_curve(estate, user),
+            per_pod=caller.pool_max * caller.processes,
+            surge=surge,
+        )
+        for user, caller in database.used_by.items()
+        if caller.pool_max and estate.services[user].known
+    )
+
+
+def _quota_limit(estate: Estate, name: str) -> Limit:
+    external = estate.topology.externals[name]
+    return Limit(
+        node=name,
+        name="quota",
+        unit="1/s",
+        tier=estate.topology.tier_of(name),
+        hard=external.limit_rps,
+        policy_x=estate.topology.policy.utilization.quota,
+        imbalance_x=1.0,
+        basis=estate.call_basis[name],
+        curve=LinearCurve(constant=0.0, slope=estate.today[name]),
+        extrapolating_x=0.0,
+    )
+
+
+def _nodes_limit(estate: Estate, name: str) -> Limit:
+    pool = estate.topology.pools[name]
+    node = estate.nodes[name]
+    members = pool_services(estate, name)
+    bound = pool.max if pool.max is not None else pool.today
+    return Limit(
+        node=name,
+        name="nodes",
+        unit="nodes",
+        tier=estate.topology.tier_of(name),
+        hard=math.nan if bound is None else float(bound),
+        policy_x=estate.topology.policy.utilization.nodes,
+        imbalance_x=1.0,
+        basis=worst_basis(
+            b for m in members for b in (estate.services[m].basis, estate.call_basis[m])
+        ),
+        curve=NodesCurve(
+            zones=pool.zones,
+            usable=(node.cpu_cores, node.memory_gib, float(node.pods)),
+            services=tuple(
+                PodsOnPool(name=m, pods=pods_curve(estate, m), requests=pod_requests(estate, m))
+                for m in members
+            ),
+        ),
+        extrapolating_x=0.0,
+    )
+
+
+def pool_services(estate: Estate, pool: str) -> tuple[str, ...]:
+    """Return the services whose pods run on a pool and whose pod count follows from load."""
+    return tuple(
+        name
+        for name, service in estate.topology.services.items()
+        if service.pool == pool and service.pod is not None and estate.services[name].known
+    )
+
+
+def pod_requests(estate: Estate, name: str) -> tuple[float, float, float]:
+    """Return cores, GiB and pods (1) that one pod of a service takes from a node."""
+    pod = estate.topology.services[name].pod
+    return (pod.cpu_cores, pod.memory_gib, 1.0) if pod else (0.0, 0.0, 1.0)
+
+
+def database_rates(
+    estate: Estate, name: str, loads: Mapping[str, np.ndarray | float]
+) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Return (reads, writes) that reach a database's writer, for its callers' loads [1/s]."""
+    database = estate.topology.databases[name]
+    on_writer = 1.0 - database.reads_on_readers
+    reads: np.ndarray | float = 0.0
+    writes: np.ndarray | float = 0.0
+    for user, caller in database.used_by.items():
+        reads = reads + loads[user] * caller.reads * on_writer
+        writes = writes + loads[user] * caller.writes
+    return reads, writes
+
+
+def usage_of(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    """Return a limit's usage in the busiest minute of each day, without failures.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (D, N) [the limit's unit].
+    """
+    if limit.name == "quota":
+        return loads.day_peak(limit.node)
+    if limit.name == "nodes":
+        return nodes_needed(estate, loads, limit.node, AUTOSCALED)
+    if limit.node in estate.databases and limit.name == "cpu_cores":
+        return _database_cores(estate, loads, limit.node)
+    if limit.name == "connections":
+        return _connections(estate, loads, limit.node)
+    return _service_usage(limit, estate, loads)
+
+
+def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    service = estate.services[limit.node]
+    targets = targets_of(AUTOSCALED, estate.topology.policy)
+    use = next(u for u in service.uses if u.resource == limit.name)
+    load = loads.day_peak(limit.node)
+    per_request = use.per_request_at(service.load_per_pod(targets))
+    pods = 0.0 if service.maximum is None else float(service.maximum)
+    return np.asarray(use.per_pod_draws * pods + per_request * load)
+
+
+def database_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
+    """Return the roots' loads in the minute of the day in which a database's writer is busiest."""
+    database = estate.topology.databases[name]
+    _, per_read, per_write = estate.databases[name].central
+    on_writer = 1.0 - database.reads_on_readers
+    mix = {
+        user: max(caller.reads * on_writer * per_read + caller.writes * per_write, 1e-12)
+        for user, caller in database.used_by.items()
+    }
+    return loads.instant(mix)
+
+
+def _database_cores(estate: Estate, loads: Loads, name: str) -> np.ndarray:
+    instant = database_instant(estate, loads, name)
+    callers = {user: loads.at(user, instant) for user in estate.topology.databases[name].used_by}
+    reads, writes = database_rates(estate, name, callers)
+    return estate.databases[name].cores(np.asarray(reads), np.asarray(writes))
+
+
+def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
+    """Return the roots' loads in the minute of the day with the most connections to a database."""
+    mix = {
+        caller.name: max(caller.per_pod * caller.pods.slope, 1e-12)
+        / max(estate.today[caller.name], 1e-12)
+        for caller in pooled_callers(estate, name)
+    }
+    return loads.instant(mix)
+
+
+def autoscaled_pods(estate: Estate, name: str, load: np.ndarray) -> np.ndarray:
+    """Return the pods that the autoscaler runs at a load: at its target, within its bounds."""
+    service = estate.services[name]
+    targets = targets_of(AUTOSCALED, estate.topology.policy)
+    pods = service.pods(load, targets=targets, hard=False)
+    return pods if service.maximum is None else np.minimum(pods, service.maximum)
+
+
+def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
+    instant = connections_instant(estate, loads, name)
+    total: np.ndarray | float = 0.0
+    for caller in pooled_callers(estate, name):
+        pods = autoscaled_pods(estate, caller.name, loads.at(caller.name, instant))
+        total = total + ceil_units(pods * (1 + estate.surge[None, :])) * caller.per_pod
+    return np.asarray(total)
+
+
+def pods_needed(estate: Estate, loads: Loads, name: str, hold: Hold) -> np.ndarray:
+    """Return the pods that a hold row asks of a service each day, before zones, shape (D, N)."""
+    targets = targets_of(hold, estate.topology.policy)
+    return estate.services[name].pods(
+        loads.day_peak(name), targets=targets, hard=hold.up_to == "hard"
+    )
+
+
+def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarray]:
+    """Return the roots' loads in the minute of the day in which a pool holds the most pods."""
+    targets = targets_of(AUTOSCALED, estate.topology.policy)
+    node = estate.nodes[pool]
+    mix = {}
+    for name in pool_services(estate, pool):
+        cores, gib, _ = pod_requests(estate, name)
+        share = max(cores / node.cpu_cores, gib / node.memory_gib, 1.0 / node.pods)
+        mix[name] = max(min(estate.services[name].pods_per_load(targets), 1e9) * share, 1e-12)
+    return loads.instant(mix)
+
+
+def pool_pods_per_zone(
+    estate: Estate, loads: Loads, pool: str, hold: Hold
+) -> dict[str, np.ndarray]:
+    """Return each service's pods in one surviving zone under a hold row, shape (D, N)."""
+    zones = estate.topology.pools[pool].zones
+    left = surviving_zones(zones, hold, pool)
+    instant = pool_instant(estate, loads, pool)
+    targets = targets_of(hold, estate.topology.policy)
+    per_zone = {}
+    for name in pool_services(estate, pool):
+        pods = estate.services[name].pods(
+            loads.at(name, instant), targets=targets, hard=hold.up_to == "hard"
+        )
+        per_zone[name] = ceil_units(pods / left)
+    return per_zone
+
+
+def surviving_zones(zones: int, hold: Hold, pool: str) -> int:
+    """Return the zones left under a hold row's failure."""
+    left = zones - hold.zones_lost
+    if left < 1:
+        raise InputError.of(
+            f"pools.{pool}.zones",
+            got=f"{zones} zones and a policy that survives the loss of {hold.zones_lost}",
+            expected="more zones than may be lost",
+            do="Add zones to the pool or lower lose_zones in policy.hold.",
+        )
+    return left
+
+
+def nodes_needed(estate: Estate, loads: Loads, pool: str, hold: Hold) -> np.ndarray:
+    """Return the nodes that a hold row asks of a pool each day.
+
+    ``nodes = zones * max over cores, GiB and pods of ceil(sum of a zone's requests / usable)``: the
+    lower bound of the packing, which :func:`capmodel.capacity.nodes.pack_zone` then confirms on the
+    path that sizes the pool.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (D, N) [nodes].
+    """
+    node = estate.nodes[pool]
+    usable = (node.cpu_cores, node.memory_gib, float(node.pods))
+    per_zone = pool_pods_per_zone(estate, loads, pool, hold)
+    fill: np.ndarray | float = 0.0
+    for k, offered in enumerate(usable):
+        total = sum(pods * pod_requests(estate, name)[k] for name, pods in per_zone.items())
+        fill = np.maximum(fill, np.asarray(total) / offered)
+    return np.asarray(estate.topology.pools[pool].zones * ceil_units(fill))

@@ -1,0 +1,242 @@
+"""What pods and databases use per request: central values and draws, ready for sizing.
+
+This module answers: how many pods does a load need when each may be filled to a target, and how
+many cores does a service or database burn at a load? Coefficients come from a usage fit or are
+declared; beyond the range that a fit has seen, their spread grows.
+
+Shapes: D draws, N local days.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capmodel.capacity.replicas import ceil_units, replicas_for
+from capmodel.schema import Basis, rng_for
+from capmodel.usage import extrapolation_log_sd
+
+if TYPE_CHECKING:
+    from capmodel.topology import Hold, Policy
+    from capmodel.usage import LinearUsage
+
+__all__ = [
+    "DatabaseUse",
+    "PodUse",
+    "ServiceUse",
+    "database_use",
+    "pod_use",
+    "targets_of",
+]
+
+POD_RESOURCES: Final = ("cpu_cores", "memory_gib")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodUse:
+    """One resource of a service's pods: ``usage = per_pod * pods + per_request * rps``."""
+
+    resource: str
+    request: float
+    """What a pod requests [cores or GiB]."""
+    per_request: float
+    per_pod: float
+    per_request_draws: np.ndarray
+    """Shape (D, 1)."""
+    per_pod_draws: np.ndarray
+    """Shape (D, 1)."""
+    load_per_pod_max: float
+    """Largest load per pod that the fit has seen [1/s]; inf for declared coefficients."""
+    widening: np.ndarray
+    """Standard normal draws of the extrapolation, shape (D, 1)."""
+    basis: Basis
+
+    def load_per_pod(self, target: float) -> float:
+        """Return the load that fills one pod to a target ratio of its request [1/s]."""
+        if self.per_request == 0:
+            return math.inf
+        return max((target * self.request - self.per_pod) / self.per_request, 0.0)
+
+    def per_request_at(self, load_per_pod: float) -> np.ndarray:
+        """Return draws of per_request, widened where a pod's load lies beyond the range seen."""
+        sd = float(extrapolation_log_sd(load_per_pod, self.load_per_pod_max))
+        if sd == 0.0:
+            return self.per_request_draws
+        return np.asarray(self.per_request_draws * np.exp(sd * self.widening))
+
+    def pods(
+        self, load: np.ndarray, *, target: float, imbalance: float, load_per_pod: float
+    ) -> np.ndarray:
+        """Return whole pods such that the hottest stays within the target; inf where none can."""
+        return replicas_for(
+            load,
+            per_request=self.per_request_at(load_per_pod),
+            per_pod=self.per_pod_draws,
+            pod_size=self.request,
+            target=target,
+            imbalance_x=imbalance,
+        ).pods
+
+    def pods_per_load(self, target: float) -> float:
+        """Return central, continuous pods per unit of load [pods per 1/s]; inf where infeasible."""
+        room = target * self.request - self.per_pod
+        return self.per_request / room if room > 0 else math.inf
+
+
+def pod_use(fit: LinearUsage, *, request: float, draws: int, seed: int) -> PodUse:
+    """Return a service's use of one resource from its fit or declaration."""
+    names = (fit.service, fit.resource)
+    terms = list(fit.terms)
+    drawn = fit.draws(draws, rng_for(seed, "usage", *names))
+    per_request = [k for k, term in enumerate(terms) if term.startswith("per_request")]
+    per_pod = [k for k, term in enumerate(terms) if term == "per_pod"]
+    return PodUse(
+        resource=fit.resource,
+        request=request,
+        per_request=float(fit.value[per_request].sum()),
+        per_pod=float(fit.value[per_pod].sum()),
+        per_request_draws=drawn[:, per_request].sum(axis=1, keepdims=True),
+        per_pod_draws=drawn[:, per_pod].sum(axis=1, keepdims=True),
+        load_per_pod_max=_finite_or_inf(fit.load_per_pod_max),
+        widening=rng_for(seed, "extrapolation", *names).standard_normal((draws, 1)),
+        basis=fit.basis,
+    )
+
+
+def _finite_or_inf(value: float) -> float:
+    return value if math.isfinite(value) else math.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceUse:
+    """How a service turns load into pods."""
+
+    name: str
+    uses: tuple[PodUse, ...]
+    imbalance_x: float
+    """Hottest pod / mean pod; multiplies usage against hard per-pod limits only."""
+    today_rps: float
+    """Central load of today's busiest minute [1/s]; nan where unknown."""
+    today_pods: int | None
+    minimum: int
+    maximum: int | None
+
+    @property
+    def known(self) -> bool:
+        """Whether pods follow from load at all."""
+        return bool(self.uses) or (self.today_pods is not None and self.today_rps > 0)
+
+    @property
+    def basis(self) -> Basis:
+        """Evidence of the pods: the uses', or assumed proportional to today's."""
+        return self.uses[0].basis if self.uses else "assumed"
+
+    def pods(self, load: np.ndarray, *, targets: Mapping[str, float], hard: bool) -> np.ndarray:
+        """Return whole pods needed, at least the minimum; the maximum is a limit, not applied.
+
+        Parameters
+        ----------
+        load
+            Requests in the busiest minute, any shape broadcastable with (D, 1) [1/s].
+        targets
+            Accepted utilization per resource [ratio].
+        hard
+            Whether the hottest pod is meant (imbalance applies) or the mean.
+        """
+        if not self.uses:
+            ratio = load / self.today_rps
+            return np.maximum(ceil_units((self.today_pods or 0) * ratio), self.minimum)
+        imbalance = self.imbalance_x if hard else 1.0
+        load_per_pod = self.load_per_pod(targets)
+        need = np.full(np.broadcast_shapes(load.shape, (1, 1)), float(self.minimum))
+        for use in self.uses:
+            pods = use.pods(
+                load,
+                target=targets[use.resource],
+                imbalance=imbalance,
+                load_per_pod=load_per_pod,
+            )
+            need = np.maximum(need, pods)
+        return need
+
+    def load_per_pod(self, targets: Mapping[str, float]) -> float:
+        """Return the load of a pod that its binding resource fills to the target [1/s]."""
+        loads = [use.load_per_pod(targets[use.resource]) for use in self.uses]
+        finite = [load for load in loads if math.isfinite(load)]
+        return min(finite, default=0.0)
+
+    def extrapolation_x(self, targets: Mapping[str, float]) -> float:
+        """Return load per pod at the target / largest that any fit has seen [ratio]."""
+        load = self.load_per_pod(targets)
+        return max((load / use.load_per_pod_max for use in self.uses), default=0.0)
+
+    def pods_per_load(self, targets: Mapping[str, float]) -> float:
+        """Return central, continuous pods per unit of load, by the binding resource."""
+        if not self.uses:
+            return (self.today_pods or 0) / self.today_rps if self.today_rps > 0 else 0.0
+        return max(use.pods_per_load(targets[use.resource]) for use in self.uses)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatabaseUse:
+    """Busy cores of a database: ``idle + per_read * reads + per_write * writes``."""
+
+    name: str
+    idle: np.ndarray
+    per_read: np.ndarray
+    per_write: np.ndarray
+    """Each of shape (D, 1)."""
+    central: tuple[float, float, float]
+    """Central idle [cores], per_read and per_write [core-seconds per query]."""
+    qps_max: float
+    """Largest query rate that the fit has seen [1/s]; inf for declared coefficients."""
+    widening: np.ndarray
+    basis: Basis
+
+    def cores(self, reads: np.ndarray, writes: np.ndarray) -> np.ndarray:
+        """Return the writer's busy cores for query rates of shape (D, N) [1/s]."""
+        qps = reads + writes
+        with np.errstate(divide="ignore"):
+            sd = extrapolation_log_sd(qps, self.qps_max)
+        x = np.exp(sd * self.widening)
+        return np.asarray(self.idle + x * (self.per_read * reads + self.per_write * writes))
+
+
+def database_use(fit: LinearUsage, *, draws: int, seed: int) -> DatabaseUse:
+    """Return a database's use of cores from its fit or declaration."""
+    names = (fit.service, fit.resource)
+    drawn = fit.draws(draws, rng_for(seed, "usage", *names))
+    column = {term: k for k, term in enumerate(fit.terms)}
+    zero = np.zeros((draws, 1))
+
+    def of(term: str) -> np.ndarray:
+        return drawn[:, [column[term]]] if term in column else zero
+
+    def central(term: str) -> float:
+        return float(fit.value[column[term]]) if term in column else 0.0
+
+    seen = [fit.load_max[column[t]] for t in ("per_read", "per_write") if t in column]
+    return DatabaseUse(
+        name=fit.service,
+        idle=of("idle"),
+        per_read=of("per_read"),
+        per_write=of("per_write"),
+        central=(central("idle"), central("per_read"), central("per_write")),
+        qps_max=_finite_or_inf(float(sum(seen))) if seen else math.inf,
+        widening=rng_for(seed, "extrapolation", *names).standard_normal((draws, 1)),
+        basis=fit.basis,
+    )
+
+
+def targets_of(hold: Hold, policy: Policy) -> dict[str, float]:
+    """Return the accepted utilization per pod resource of one hold row [ratio]."""
+    if hold.up_to == "hard":
+        return dict.fromkeys(POD_RESOURCES, 1.0)
+    normal = {r: float(getattr(policy.utilization, r)) for r in POD_RESOURCES}
+    if hold.up_to == "utilization" or policy.utilization_degraded is None:
+        return normal
+    return dict.fromkeys(POD_RESOURCES, policy.utilization_degraded)

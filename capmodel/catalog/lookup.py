@@ -1,0 +1,221 @@
+"""The catalog of one region: lookups that never guess, and findings about the age of prices."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Self
+
+from capmodel.catalog.rows import DbClass, Key, Kind, NodeType, Row, parse_rows
+from capmodel.errors import CapmodelError, InputError, nearest
+
+if TYPE_CHECKING:
+    from capmodel.schema import Findings
+
+__all__ = ["STALE_AFTER_DAYS", "Catalog"]
+
+STALE_AFTER_DAYS: Final = 180
+"""Age of a price at a plan's as-of date [days] above which it is reported as stale."""
+
+_BUILT_IN: Final[tuple[tuple[str, Kind], ...]] = (
+    ("node_types.csv", "node"),
+    ("db_classes.csv", "db"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalog:
+    """Prices and shapes as one region sees them.
+
+    Every lookup returns a row that stands in a table, with its date and source; an unknown key is
+    an error that names the nearest known one. Rows of other regions are kept, never borrowed.
+
+    Examples
+    --------
+    >>> catalog = Catalog.builtin()
+    >>> node = catalog.node_type("m6i.4xlarge")
+    >>> node.vcpu, node.memory_gib, str(node.price_usd_per_hour), str(node.as_of)
+    (16, 64.0, '0.768', '2026-07-20')
+    """
+
+    region: str
+    rows: Mapping[Key, Row]
+    """Key (region, kind, engine, name) to row."""
+
+    @classmethod
+    def builtin(cls, region: str = "us-east-1") -> Self:
+        """Return the tables that the package carries, seen from a region.
+
+        A region that they do not hold is no error yet, for an overlay may fill it; its first
+        lookup is.
+        """
+        rows: dict[Key, Row] = {}
+        folder = resources.files("capmodel.catalog")
+        for file, kind in _BUILT_IN:
+            text = folder.joinpath(file).read_text(encoding="utf-8")
+            rows |= parse_rows(io.StringIO(text), name=file, kind=kind)
+        return cls(region=region, rows=MappingProxyType(rows))
+
+    def with_overlay(self, path: str | Path) -> Self:
+        """Return a catalog in which the rows of a CSV file replace those with the same key.
+
+        Columns: `region, kind (node | db), engine (of a db), name, price_usd_per_hour, as_of,
+        source`, and the shape, `arch, vcpu, memory_gib, enis, ips_per_eni` of a node or `vcpu,
+        memory_gib, max_connections` (optional) of a database class. A row with an empty shape
+        overrides the price only.
+
+        Raises
+        ------
+        InputError
+            For an unreadable file, and for every faulty row with file and line.
+        """
+        path = Path(path)
+        try:
+            # utf-8-sig: spreadsheets put a byte-order mark before the header.
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError.of(
+                str(path),
+                got=f"an unreadable file ({error})",
+                expected="a CSV file of catalog rows in UTF-8",
+                do="Correct catalog.overlay, or remove it to use the built-in tables.",
+            ) from error
+        rows = parse_rows(io.StringIO(text, newline=""), name=path.name, base=self.rows)
+        return type(self)(region=self.region, rows=MappingProxyType({**self.rows, **rows}))
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that some row describes."""
+        return tuple(sorted({key[0] for key in self.rows}))
+
+    def node_type(self, name: str, *, where: str = "catalog") -> NodeType:
+        """Return an instance type of the region.
+
+        Parameters
+        ----------
+        name
+            For example ``"m6i.4xlarge"``.
+        where
+            What asks, for the message, for example ``"pools.general.types"``.
+
+        Raises
+        ------
+        InputError
+            For a name that no table holds in this region; the nearest known one is offered.
+        """
+        row = self.rows.get((self.region, "node", "", name))
+        if isinstance(row, NodeType):
+            return row
+        known = [key[3] for key in self.rows if key[:2] == (self.region, "node")]
+        raise self._unknown(name, "instance type", known, where=where)
+
+    def db_class(self, engine: str, name: str, *, where: str = "catalog") -> DbClass:
+        """Return a database class of an engine in the region.
+
+        Parameters
+        ----------
+        engine
+            ``"aurora-mysql"`` or ``"mysql"``.
+        name
+            For example ``"db.r6g.4xlarge"``.
+        where
+            What asks, for the message, for example ``"databases.core-db.class"``.
+
+        Raises
+        ------
+        InputError
+            For a class that no table holds for the engine; the nearest known one is offered.
+        """
+        row = self.rows.get((self.region, "db", engine, name))
+        if isinstance(row, DbClass):
+            return row
+        known = [key[3] for key in self.rows if key[:3] == (self.region, "db", engine)]
+        raise self._unknown(name, f"{engine} class", known, where=where)
+
+    def db_ladder(self, engine: str, name: str, *, where: str = "catalog") -> tuple[DbClass, ...]:
+        """Return every class of the family of a class, smallest first.
+
+        Examples
+        --------
+        >>> [c.name for c in Catalog.builtin().db_ladder("mysql", "db.r7g.large")]
+        ['db.r7g.large', 'db.r7g.xlarge', 'db.r7g.2xlarge']
+        """
+        family = self.db_class(engine, name, where=where).family
+        classes = [
+            row
+            for key, row in self.rows.items()
+            if isinstance(row, DbClass)
+            and key[:3] == (self.region, "db", engine)
+            and row.family == family
+        ]
+        return tuple(sorted(classes, key=lambda row: (row.vcpu, row.memory_gib, row.name)))
+
+    def findings(self, as_of: dt.date, used: Iterable[Row]) -> Findings:
+        """Report rows in use whose price is old at a date, or dated after it.
+
+        Parameters
+        ----------
+        as_of
+            The plan's as-of date.
+        used
+            The rows that the plan takes prices from; each is reported once.
+
+        Returns
+        -------
+        Findings
+            Codes ``stale_price`` (older than 180 days) and ``price_after_as_of``, as warnings.
+        """
+        # The schema module brings numpy; a lookup of prices does not need it.
+        from capmodel.schema import Finding, Findings  # noqa: PLC0415
+
+        items = []
+        for row in sorted(set(used), key=lambda row: row.key):
+            age = (as_of - row.as_of).days
+            if 0 <= age <= STALE_AFTER_DAYS:
+                continue
+            late = age < 0
+            text = (
+                f"is dated {-age} days after the plan's date {as_of}"
+                if late
+                else f"is {age} days old at {as_of}; more than {STALE_AFTER_DAYS} is stale"
+            )
+            items.append(
+                Finding(
+                    code="price_after_as_of" if late else "stale_price",
+                    severity="warning",
+                    service="",
+                    message=f"the price of {row.name} ({row.as_of}, {row.source}) {text}",
+                    data={
+                        "region": row.region,
+                        "name": row.name,
+                        "as_of": row.as_of.isoformat(),
+                        "age_days": age,
+                        "source": row.source,
+                    },
+                )
+            )
+        return Findings(tuple(items))
+
+    def _unknown(self, name: str, noun: str, known: list[str], *, where: str) -> CapmodelError:
+        if not known:
+            kinds = ", ".join(sorted({" ".join(filter(None, key[:3])) for key in self.rows}))
+            return InputError.of(
+                where,
+                got=f'{noun} "{name}" in {self.region}, of which no row is known',
+                expected=f"one of: {kinds}",
+                do=f"Give a catalog overlay with rows of {self.region}; prices are never carried "
+                "over from another region or engine.",
+            )
+        close = nearest(name, known)
+        hint = f'Did you mean "{close}"? ' if close else ""
+        return InputError.of(
+            where,
+            got=f'unknown {noun} "{name}"',
+            expected=f"one of the {len(known)} of {self.region}: {', '.join(sorted(known))}",
+            do=f"{hint}Otherwise give a catalog overlay with this row: sizes are never scaled.",
+        )

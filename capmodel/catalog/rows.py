@@ -1,0 +1,354 @@
+"""The rows of the catalog: what one row holds, and how CSV text becomes rows.
+
+This module answers: is each row complete, dated and sourced? It does not know which region a plan
+is made for, nor which rows a plan uses.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Final, Literal
+
+from capmodel.errors import InputError, Problem, nearest
+
+__all__ = ["DbClass", "Key", "Kind", "NodeType", "Row", "parse_rows"]
+
+Kind = Literal["node", "db"]
+Key = tuple[str, Kind, str, str]
+"""(region, kind, engine, name); the engine of a node type is ''."""
+
+KINDS: Final[tuple[Kind, ...]] = ("node", "db")
+_ALWAYS: Final = ("region", "name", "price_usd_per_hour", "as_of", "source")
+_SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "node": ("arch", "vcpu", "memory_gib", "enis", "ips_per_eni"),
+    "db": ("vcpu", "memory_gib"),
+}
+_OPTIONAL_SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {"node": (), "db": ("max_connections",)}
+_NOTES: Final = ("grade", "shape_as_of", "shape_source", "max_connections_source")
+"""Columns that document a row for its reader; nothing is computed from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeType:
+    """An instance type in a region: shape, on-demand price, and where they come from.
+
+    ``vcpu`` [cores], ``memory_gib`` [GiB], ``enis`` network interfaces, ``ips_per_eni`` IPv4
+    addresses per interface, ``arch`` ``"x86_64"`` or ``"arm64"``, ``price_usd_per_hour`` [USD/h]
+    on demand, Linux, shared tenancy.
+    """
+
+    region: str
+    name: str
+    arch: Literal["x86_64", "arm64"]
+    vcpu: int
+    memory_gib: float
+    enis: int
+    ips_per_eni: int
+    price_usd_per_hour: Decimal
+    as_of: dt.date
+    source: str
+
+    @property
+    def key(self) -> Key:
+        """(region, kind, engine, name)."""
+        return (self.region, "node", "", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class DbClass:
+    """A database class of an engine in a region: shape, single-AZ price, provenance.
+
+    ``vcpu`` [cores], ``memory_gib`` [GiB], ``max_connections`` the engine's documented default for
+    the class (None where no table states it), ``price_usd_per_hour`` [USD/h] on demand for one
+    instance in one zone.
+    """
+
+    region: str
+    engine: str
+    name: str
+    vcpu: int
+    memory_gib: float
+    max_connections: int | None
+    price_usd_per_hour: Decimal
+    as_of: dt.date
+    source: str
+
+    @property
+    def key(self) -> Key:
+        """(region, kind, engine, name)."""
+        return (self.region, "db", self.engine, self.name)
+
+    @property
+    def family(self) -> str:
+        """The name without its size: ``db.r6g`` of ``db.r6g.4xlarge``."""
+        return self.name.rpartition(".")[0]
+
+
+Row = NodeType | DbClass
+
+
+def parse_rows(
+    lines: Iterable[str],
+    *,
+    name: str,
+    kind: Kind | None = None,
+    base: Mapping[Key, Row] | None = None,
+) -> dict[Key, Row]:
+    """Read catalog rows from CSV text, all problems collected and raised once.
+
+    A row with every shape column empty overrides only the price, date and source of the row in
+    `base` that has its key; any other row must be complete.
+
+    Parameters
+    ----------
+    lines
+        The lines of the CSV text, header first.
+    name
+        The file's name, for messages.
+    kind
+        The kind of every row; None: the file has a column `kind`.
+    base
+        Rows that a price-only row may override.
+
+    Returns
+    -------
+    dict
+        Key (region, kind, engine, name) to row, in file order.
+
+    Raises
+    ------
+    InputError
+        For an unknown or missing column; a row without region, name, price, date or source; a
+        shape given in part; a value that is no number or date; a key given twice; a price-only
+        row that overrides nothing.
+    """
+    reader = csv.reader(lines)
+    header = [cell.strip() for cell in next(reader, [])]
+    problems = _header_problems(header, name=name, kind=kind)
+    rows: dict[Key, Row] = {}
+    first_line: dict[Key, int] = {}
+    for cells in reader if not problems else ():
+        if not cells:
+            continue
+        where = f"{name}:{reader.line_num}"
+        try:
+            by_column = _by_column(cells, header, where=where)
+            row = _row(by_column, where=where, kind=kind, base=base or {})
+        except InputError as error:
+            problems += error.problems
+            continue
+        if row.key in rows:
+            problems.append(
+                Problem(
+                    where=where,
+                    got=f"a second row for {_spell(row.key)}, first on line {first_line[row.key]}",
+                    expected="one row for each region, kind, engine and name",
+                    do="Remove one of the two.",
+                )
+            )
+        rows[row.key] = row
+        first_line.setdefault(row.key, reader.line_num)
+    if problems:
+        raise InputError(problems)
+    return rows
+
+
+def _by_column(cells: list[str], header: list[str], *, where: str) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise InputError.of(
+            where,
+            got=f"{len(cells)} cells",
+            expected=f"{len(header)}, one for each column of the header",
+            do="Quote text that holds commas, and keep empty cells.",
+        )
+    return dict(zip(header, (cell.strip() for cell in cells), strict=True))
+
+
+def _header_problems(header: list[str], *, name: str, kind: Kind | None) -> list[Problem]:
+    needed = [*_ALWAYS, *(() if kind else ("kind",))]
+    shapes = [column for k in KINDS for column in (*_SHAPE[k], *_OPTIONAL_SHAPE[k])]
+    known = dict.fromkeys([*needed, "kind", "engine", *shapes, *_NOTES])
+    where = f"{name}:1"
+    problems = []
+    for column in header:
+        if column not in known:
+            close = nearest(column, known)
+            problems.append(
+                Problem(
+                    where=where,
+                    got=f'unknown column "{column}"',
+                    expected=f"columns out of: {', '.join(known)}",
+                    do=f'Did you mean "{close}"?' if close else "Remove the column.",
+                )
+            )
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        problems.append(
+            Problem(
+                where=where,
+                got=f"column {', '.join(twice)} more than once",
+                expected="each column once",
+                do="Remove the surplus column.",
+            )
+        )
+    missing = [column for column in needed if column not in header]
+    if missing:
+        problems.append(
+            Problem(
+                where=where,
+                got=f"no column {', '.join(missing)}" if header else "an empty file",
+                expected=f"the columns {', '.join(needed)}",
+                do="Add the header line and these columns.",
+            )
+        )
+    return problems
+
+
+def _row(
+    cells: Mapping[str, str], *, where: str, kind: Kind | None, base: Mapping[Key, Row]
+) -> Row:
+    kind = kind or _kind(cells["kind"], where=where)
+    needed = [*_ALWAYS, *(("engine",) if kind == "db" else ())]
+    empty = [column for column in needed if not cells.get(column)]
+    if empty:
+        raise InputError.of(
+            where,
+            got=f"a row without {', '.join(empty)}",
+            expected=f"every row to carry {', '.join(needed)}",
+            do="Say when and where the price was read: one without date and source is no evidence.",
+        )
+    key: Key = (cells["region"], kind, cells["engine"] if kind == "db" else "", cells["name"])
+    price = _decimal(cells, "price_usd_per_hour", where=where)
+    as_of = _date(cells["as_of"], where=where)
+    if any(cells.get(column) for column in (*_SHAPE[kind], *_OPTIONAL_SHAPE[kind])):
+        return _complete_row(cells, key=key, price=price, as_of=as_of, where=where)
+    if key not in base:
+        raise InputError.of(
+            where,
+            got=f"a price-only row for {_spell(key)}, which no table holds",
+            expected=f"a key that exists, or the shape too: {', '.join(_SHAPE[kind])}",
+            do=_closest(key, base),
+        )
+    return replace(base[key], price_usd_per_hour=price, as_of=as_of, source=cells["source"])
+
+
+def _complete_row(
+    cells: Mapping[str, str], *, key: Key, price: Decimal, as_of: dt.date, where: str
+) -> Row:
+    region, kind, engine, name = key
+    lacking = [column for column in _SHAPE[kind] if not cells.get(column)]
+    if lacking:
+        raise InputError.of(
+            where,
+            got=f"a shape without {', '.join(lacking)}",
+            expected=f"all of {', '.join(_SHAPE[kind])}, or none (to override the price only)",
+            do="Complete the shape or empty it.",
+        )
+    if kind == "node":
+        return NodeType(
+            region=region,
+            name=name,
+            arch=_arch(cells["arch"], where=where),
+            vcpu=_count(cells, "vcpu", where=where),
+            memory_gib=_positive(cells, "memory_gib", where=where),
+            enis=_count(cells, "enis", where=where),
+            ips_per_eni=_count(cells, "ips_per_eni", where=where),
+            price_usd_per_hour=price,
+            as_of=as_of,
+            source=cells["source"],
+        )
+    known_limit = bool(cells.get("max_connections"))
+    return DbClass(
+        region=region,
+        engine=engine,
+        name=name,
+        vcpu=_count(cells, "vcpu", where=where),
+        memory_gib=_positive(cells, "memory_gib", where=where),
+        max_connections=_count(cells, "max_connections", where=where) if known_limit else None,
+        price_usd_per_hour=price,
+        as_of=as_of,
+        source=cells["source"],
+    )
+
+
+def _kind(text: str, *, where: str) -> Kind:
+    for kind in KINDS:
+        if text == kind:
+            return kind
+    raise InputError.of(
+        where, got=f'kind "{text}"', expected='"node" or "db"', do="Correct the column kind."
+    )
+
+
+def _arch(text: str, *, where: str) -> Literal["x86_64", "arm64"]:
+    if text == "x86_64":
+        return "x86_64"
+    if text == "arm64":
+        return "arm64"
+    raise InputError.of(
+        where, got=f'arch "{text}"', expected='"x86_64" or "arm64"', do="Correct the column arch."
+    )
+
+
+def _decimal(cells: Mapping[str, str], column: str, *, where: str) -> Decimal:
+    text = cells[column]
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value < 0:
+        raise InputError.of(
+            where,
+            got=f'{column} "{text}"',
+            expected="a number of at least 0, with a point and no thousands separator",
+            do=f"Correct the column {column}.",
+        )
+    return value
+
+
+def _positive(cells: Mapping[str, str], column: str, *, where: str) -> float:
+    value = float(_decimal(cells, column, where=where))
+    if value == 0:
+        raise InputError.of(
+            where, got=f"{column} 0", expected="more than 0", do=f"Correct the column {column}."
+        )
+    return value
+
+
+def _count(cells: Mapping[str, str], column: str, *, where: str) -> int:
+    value = _positive(cells, column, where=where)
+    if not value.is_integer():
+        raise InputError.of(
+            where,
+            got=f"{column} {cells[column]}",
+            expected="a whole number",
+            do=f"Correct the column {column}.",
+        )
+    return int(value)
+
+
+def _date(text: str, *, where: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError.of(
+            where,
+            got=f'as_of "{text}"',
+            expected="a date written YYYY-MM-DD",
+            do="Write the day on which the price was read.",
+        ) from error
+
+
+def _spell(key: Key) -> str:
+    region, kind, engine, name = key
+    return " ".join(part for part in (region, kind, engine, name) if part)
+
+
+def _closest(key: Key, base: Mapping[Key, Row]) -> str:
+    region, kind, engine, name = key
+    close = nearest(name, [k[3] for k in base if k[:3] == (region, kind, engine)])
+    return f'Did you mean "{close}"?' if close else "Complete the row with its shape."

@@ -1,0 +1,338 @@
+"""The commands and their options: read, call the method of the same name, print.
+
+Heavy imports stand inside the commands, so that help and wrong arguments answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import click
+
+from capmodel.cli.progress import note, step
+from capmodel.cli.tables import FORMATS, Format, in_format, say, sections
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capmodel.plan import CapacityFit, PlanSet, Study
+
+__all__ = ["capmodel"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LADDER_ROWS: Final = 15
+LADDER: Final = (
+    "status", "node", "limit", "peak_p50", "hard", "unit", "utilization_p50", "p_saturate",
+    "first_hard_breach", "breaks_at_x",
+)  # fmt: skip
+"""What the ladder shows in a terminal; CSV and JSON hold all columns."""
+FIT_TABLES: Final = ("growth", "lifts", "usage", "calls")
+REPORTS: Final = (".html", ".md")
+
+EPILOG: Final = """\
+\b
+Results go to standard output, messages to standard error.
+Exit codes: 0 done, 2 bad input or arguments, 70 a fault of capmodel, 130 interrupted;
+1 is kept for gates, which no command has yet.
+\b
+Example: capmodel plan data/fixtures/shop/study.yaml --out review/
+"""
+
+
+def _remember_debug(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001  click's signature
+    asked = context.find_root().obj
+    if value and isinstance(asked, dict):
+        asked["debug"] = True
+
+
+_debug = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_remember_debug,
+    help="Show the traceback of an error.  [default: off]",
+)
+_set = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help=(
+        "Override a field of the study, for example scenarios.base.growth_yoy_x.checkouts=1.4; "
+        "in the field's own unit; may be repeated.  [default: the study as written]"
+    ),
+)
+
+
+def _format_of(csv_holds: str) -> Callable[[F], F]:
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help=f"Form of the result on standard output; csv and json hold {csv_holds}.",
+    )
+
+
+_STUDY: Final = click.argument("study_path", metavar="STUDY", type=click.Path(path_type=Path))
+_PLAN: Final = click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
+_SCENARIO: Final = click.option(
+    "--scenario",
+    metavar="NAME",
+    help="Scenario to explain, or mixture.  [default: the likeliest scenario]",
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.version_option(package_name="capmodel", message="%(prog)s %(version)s")
+@_debug
+def capmodel() -> None:
+    """Plan capacity: what breaks first, when, and what to order by which date.
+
+    STUDY is a YAML file that names history, topology, scenarios and dates. PLAN is a plan.json, or
+    the folder that `capmodel plan --out` wrote.
+    """
+
+
+@capmodel.command()
+@_STUDY
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help=(
+        "Write plan.json, review.html, review.md and csv/ into this folder; an earlier plan in it "
+        "is replaced.  [default: write nothing]"
+    ),
+)
+@_set
+@_format_of("the whole ladder and the whole plan")
+@_debug
+def plan(study_path: Path, out: Path | None, settings: Sequence[str], form: Format) -> None:
+    """Check, fit and plan a study; print the headline, and write the review with --out."""
+    study = _read_study(study_path, settings)
+    fit = _fit(study)
+    with step("planning the scenarios"):
+        plans = study.plan(fit)
+    _note_warnings(plans, study_path)
+    if out is not None:
+        with step("drawing the review"):
+            plans.write(out)
+    say(_plan_text(plans, form, ladder=out is None))
+    if out is not None:
+        note(f"wrote {out}; open {out / 'review.html'} in a browser")
+
+
+def _plan_text(plans: PlanSet, form: Format, *, ladder: bool) -> str:
+    if form == "json":
+        return plans.to_json()
+    if form == "md":
+        return plans.to_markdown()
+    limits = plans.to_frame("limits")
+    if form == "csv":
+        return in_format(limits, "csv")
+    if not ladder:
+        return plans.headline()
+    mixture = limits[limits["scenario"] == "mixture"]
+    text = f"{plans.headline()}\n\n{in_format(mixture.head(LADDER_ROWS), form, columns=LADDER)}"
+    rest = len(mixture) - LADDER_ROWS
+    return f"{text}\n({rest} more limits: --format csv)" if rest > 0 else text
+
+
+def _note_warnings(plans: PlanSet, study_path: Path) -> None:
+    findings = plans.to_frame("findings")
+    count = int((findings["severity"] == "warning").sum())
+    if count:
+        what = "1 warning" if count == 1 else f"{count} warnings"
+        note(f"{what} in the plan's findings; capmodel check {study_path} shows the data's")
+
+
+@capmodel.command()
+@_STUDY
+@_set
+@_format_of("every column")
+@_debug
+def check(study_path: Path, settings: Sequence[str], form: Format) -> None:
+    """Read every file of a study and check it; exit 2 where a fit would refuse the data."""
+    study = _read_study(study_path, settings)
+    from capmodel.cli.checks import check_study  # noqa: PLC0415  pandas
+
+    with step("reading and checking the history"):
+        checked = check_study(study)
+    if checked.findings.empty and form in {"table", "md"}:
+        say("no findings")
+    else:
+        say(in_format(checked.findings, form))
+    if checked.accepted:
+        note(f"the study accepts: {', '.join(checked.accepted)}")
+    if checked.stopping:
+        codes = ", ".join(sorted({finding.code for finding in checked.stopping}))
+        note(
+            f"a fit refuses this data: {codes}. "
+            f"Repair it, or overrule it by name in the study: history: {{accept: [{codes}]}}"
+        )
+        click.get_current_context().exit(2)
+
+
+@capmodel.command()
+@_STUDY
+@click.option(
+    "--table",
+    "name",
+    type=click.Choice(FIT_TABLES),
+    help="Print this table alone; csv needs one.  [default: all four]",
+)
+@_set
+@_format_of("every column and row")
+@_debug
+def fit(study_path: Path, name: str | None, settings: Sequence[str], form: Format) -> None:
+    """Fit a study and print growth, event lifts, usage per unit of load, and calls."""
+    if form == "csv" and name is None:
+        message = f"csv holds one table: add --table {'|'.join(FIT_TABLES)}"
+        raise click.UsageError(message)
+    fitted = _fit(_read_study(study_path, settings))
+    from capmodel.cli.summaries import SHOWN, fit_tables  # noqa: PLC0415  pandas
+
+    tables = fit_tables(fitted)
+    if name is None:
+        say(sections(tables, form, columns=SHOWN))
+    else:
+        say(in_format(tables[name], form, columns=SHOWN[name]))
+
+
+@capmodel.command()
+@_PLAN
+@click.argument("node")
+@click.argument("limit")
+@_SCENARIO
+@_format_of("every column")
+@_debug
+def explain(plan_path: Path, node: str, limit: str, scenario: str | None, form: Format) -> None:
+    """Print the chain of factors behind a limit's P50, for example: core-db connections."""
+    say(in_format(_read_plan(plan_path).explain(node, limit, scenario=scenario), form))
+
+
+def _multiples(_context: click.Context, _option: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        message = f"{value!r} is no list of numbers; write multiples of today like 1,1.5,2,3"
+        raise click.BadParameter(message) from None
+
+
+@capmodel.command()
+@_PLAN
+@click.option(
+    "--x",
+    "multiples",
+    default="1,1.5,2,3",
+    show_default=True,
+    callback=_multiples,
+    metavar="X,X,…",
+    help="Multiples of today's traffic [ratio], with commas between.",
+)
+@_format_of("every column")
+@_debug
+def sweep(plan_path: Path, multiples: tuple[float, ...], form: Format) -> None:
+    """Print how full each limit is at multiples of today's traffic, without failures."""
+    frame = _read_plan(plan_path).sweep(multiples)
+    say(in_format(_side_by_side(frame) if form in {"table", "md"} else frame, form))
+
+
+def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per limit and one column per multiple, such as '106.9% RED'."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in frame.to_dict("records"):
+        at = rows.setdefault(
+            (row["node"], row["limit"]), {k: row[k] for k in ("node", "limit", "hard", "unit")}
+        )
+        full = row["utilization"]
+        at[f"{row['x']:g} x"] = f"{full:.1%} {row['status']}" if full == full else row["status"]  # noqa: PLR0124  NaN
+    import pandas as pd  # noqa: PLC0415  only when there is something to show
+
+    return pd.DataFrame(list(rows.values()))
+
+
+@capmodel.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--scenarios",
+    metavar="NAME,NAME",
+    help="Compare two scenarios of one plan instead of two plans.  [default: none]",
+)
+@_format_of("every column")
+@_debug
+def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> None:
+    """Print what changed from plan OLD to plan NEW, or between two scenarios of one plan."""
+    if (new is None) == (scenarios is None):
+        message = "name two plans (OLD NEW), or one plan and --scenarios NAME,NAME"
+        raise click.UsageError(message)
+    if new is not None:
+        frame = _read_plan(new).diff(_read_plan(old))
+    else:
+        names = [part.strip() for part in cast("str", scenarios).split(",")]
+        if len(names) != 2:  # noqa: PLR2004  a comparison has two sides
+            message = f"--scenarios takes two names with a comma between, not {scenarios!r}"
+            raise click.UsageError(message)
+        frame = _read_plan(old).diff(*names)
+    if frame.empty and form in {"table", "md"}:
+        say("no differences")
+    else:
+        say(in_format(frame, form))
+
+
+@capmodel.command()
+@_PLAN
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file to write: .html for a page, .md for Markdown.  [required, no default]",
+)
+@_debug
+def report(plan_path: Path, out: Path) -> None:
+    """Write a saved plan as one self-contained HTML page, or as Markdown."""
+    if out.suffix not in REPORTS:
+        message = f"--out {out}: the name must end in {' or '.join(REPORTS)}"
+        raise click.UsageError(message)
+    plans = _read_plan(plan_path)
+    with step("drawing the report"):
+        if out.suffix == ".html":
+            plans.to_html(out)
+        else:
+            plans.to_markdown(out)
+    note(f"wrote {out}")
+
+
+def _read_study(path: Path, settings: Sequence[str]) -> Study:
+    overrides = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (name and equals):
+            message = f"--set {setting}: write PATH=VALUE, for example seed=8"
+            raise click.UsageError(message)
+        overrides[name.strip()] = value.strip()
+    from capmodel.plan import Study  # noqa: PLC0415  pandas, pydantic
+
+    return Study.read(path, overrides=overrides)
+
+
+def _fit(study: Study) -> CapacityFit:
+    with step("reading the history and fitting demand and usage" if study.history else "reading"):
+        return study.fit()
+
+
+def _read_plan(path: Path) -> PlanSet:
+    from capmodel.plan import PlanSet  # noqa: PLC0415  pandas
+
+    return PlanSet.load(path / "plan.json" if path.is_dir() else path)

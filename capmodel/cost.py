@@ -1,0 +1,265 @@
+"""Money: hours of a season by the local calendar, cost lines, and steps that sum to the cent.
+
+This module answers: what do these nodes and databases cost over these local days? Every line is
+rounded to the cent once, half to even, and totals are sums of rounded lines, so a total is what its
+lines show in every format. On-demand prices only: commitments are not known here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from capmodel.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from capmodel.catalog import DbClass, NodeType
+
+__all__ = [
+    "CostLine",
+    "WaterfallStep",
+    "cents",
+    "database_line",
+    "node_line",
+    "season_hours",
+    "season_usd",
+    "total_usd",
+    "waterfall",
+]
+
+_CENT: Final = Decimal("0.01")
+PLAN_STEP: Final = "plan"
+"""The last step of a waterfall: the total that the steps before it sum to."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """What one kind of capacity costs over a season.
+
+    ``count`` nodes or database instances, ``hours`` of the season [h], ``usd`` rounded to the cent;
+    ``as_of`` and ``source`` of the price.
+    """
+
+    item: str
+    kind: Literal["nodes", "database"]
+    type: str
+    count: int
+    hours: float
+    price_usd_per_hour: Decimal
+    usd: Decimal
+    as_of: dt.date
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaterfallStep:
+    """One step from today to the plan: nodes and USD added (negative: saved)."""
+
+    step: str
+    nodes: int
+    usd: Decimal
+
+
+def season_hours(start: dt.date, end: dt.date, *, tz: str) -> float:
+    """Return the hours between two local midnights, days of 23 and 25 hours counted as such.
+
+    Parameters
+    ----------
+    start, end
+        Local dates; the end is exclusive.
+    tz
+        IANA name of the business time zone.
+
+    Returns
+    -------
+    float
+        Hours [h]; whole except where a zone moves its clocks by half an hour.
+
+    Raises
+    ------
+    InputError
+        When the end is not after the start, or the zone is unknown.
+
+    Examples
+    --------
+    >>> season_hours(dt.date(2026, 11, 2), dt.date(2026, 12, 17), tz="America/New_York")
+    1080.0
+    """
+    if end <= start:
+        raise InputError.of(
+            "season",
+            got=f"start {start}, end {end}",
+            expected="an end after the start; the end day itself is not counted",
+            do="Move the end.",
+        )
+    try:
+        zone = ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        close = nearest(tz, available_timezones())
+        raise InputError.of(
+            "business_tz",
+            got=f'"{tz}"',
+            expected="an IANA time zone such as America/New_York",
+            do=f'Did you mean "{close}"?' if close else "Correct the name.",
+        ) from error
+    # Subtracting two times of one zone ignores its changes of offset; UTC does not.
+    first, last = (
+        dt.datetime.combine(day, dt.time(), tzinfo=zone).astimezone(dt.UTC) for day in (start, end)
+    )
+    return (last - first).total_seconds() / 3600
+
+
+def cents(usd: Decimal) -> Decimal:
+    """Return an amount rounded to the cent, half to even.
+
+    Examples
+    --------
+    >>> cents(Decimal("0.125")), cents(Decimal("0.135"))
+    (Decimal('0.12'), Decimal('0.14'))
+    """
+    return usd.quantize(_CENT, rounding=ROUND_HALF_EVEN)
+
+
+def node_line(pool: str, *, node: NodeType, count: int, hours: float) -> CostLine:
+    """Return the cost of a pool's nodes over a season: ``count * hours * price``.
+
+    Parameters
+    ----------
+    pool
+        The pool's name.
+    node
+        The catalog row of its instance type.
+    count
+        Nodes that run all through the season [nodes].
+    hours
+        Hours of the season [h].
+
+    Examples
+    --------
+    >>> from capmodel.catalog import Catalog
+    >>> line = node_line(
+    ...     "general", node=Catalog.builtin().node_type("m7g.4xlarge"), count=90, hours=1080
+    ... )
+    >>> line.usd
+    Decimal('63452.16')
+    """
+    return CostLine(
+        item=pool,
+        kind="nodes",
+        type=node.name,
+        count=count,
+        hours=hours,
+        price_usd_per_hour=node.price_usd_per_hour,
+        usd=_usd(count, hours, node.price_usd_per_hour),
+        as_of=node.as_of,
+        source=node.source,
+    )
+
+
+def database_line(database: str, *, db_class: DbClass, instances: int, hours: float) -> CostLine:
+    """Return the cost of a database's instances over a season, storage and I/O not included.
+
+    Parameters
+    ----------
+    database
+        The database's name.
+    db_class
+        The catalog row of its class.
+    instances
+        The writer and its readers, each in one zone.
+    hours
+        Hours of the season [h].
+    """
+    return CostLine(
+        item=database,
+        kind="database",
+        type=db_class.name,
+        count=instances,
+        hours=hours,
+        price_usd_per_hour=db_class.price_usd_per_hour,
+        usd=_usd(instances, hours, db_class.price_usd_per_hour),
+        as_of=db_class.as_of,
+        source=db_class.source,
+    )
+
+
+def season_usd(classes: Iterable[DbClass], *, instances: int, hours: float) -> dict[str, Decimal]:
+    """Return the season's bill of a database on each class, by the class's name [USD].
+
+    Examples
+    --------
+    >>> from capmodel.catalog import Catalog
+    >>> family = Catalog.builtin().db_ladder("mysql", "db.r7g.large")
+    >>> season_usd(family, instances=1, hours=1080)["db.r7g.large"]
+    Decimal('258.12')
+    """
+    return {row.name: _usd(instances, hours, row.price_usd_per_hour) for row in classes}
+
+
+def total_usd(lines: Iterable[CostLine]) -> Decimal:
+    """Return the sum of rounded lines [USD]."""
+    return sum((line.usd for line in lines), start=Decimal("0.00"))
+
+
+def waterfall(
+    cumulative_nodes: Mapping[str, int], *, price_usd_per_hour: Decimal, hours: float
+) -> tuple[WaterfallStep, ...]:
+    """Return the steps from today's nodes to the plan's, in nodes and in USD of the season.
+
+    Formula: each step is the difference of two rounded cumulative totals, so the steps sum to the
+    plan to the cent, which separately rounded steps would not.
+
+    Parameters
+    ----------
+    cumulative_nodes
+        Step to the nodes that stand after it, in order, the first from nothing [nodes].
+    price_usd_per_hour
+        Price of one node [USD/h].
+    hours
+        Hours of the season [h].
+
+    Returns
+    -------
+    tuple of WaterfallStep
+        One per step, then the step ``"plan"`` with the total.
+
+    Examples
+    --------
+    >>> steps = waterfall(
+    ...     {"today": 24, "event": 90, "efficiency": 72},
+    ...     price_usd_per_hour=Decimal("0.6528"),
+    ...     hours=1080,
+    ... )
+    >>> [(s.step, s.nodes, str(s.usd)) for s in steps[1:]]
+    [('event', 66, '46531.58'), ('efficiency', -18, '-12690.43'), ('plan', 72, '50761.73')]
+    """
+    if not cumulative_nodes or PLAN_STEP in cumulative_nodes:
+        raise InputError.of(
+            "waterfall",
+            got=f"the steps {', '.join(cumulative_nodes) or 'none'}",
+            expected=f'at least one step, and none named "{PLAN_STEP}", which is their total',
+            do="Correct the steps.",
+        )
+    steps = []
+    nodes, usd = 0, Decimal("0.00")
+    for step, standing in cumulative_nodes.items():
+        total = _usd(standing, hours, price_usd_per_hour)
+        steps.append(WaterfallStep(step=step, nodes=standing - nodes, usd=total - usd))
+        nodes, usd = standing, total
+    return (*steps, WaterfallStep(step=PLAN_STEP, nodes=nodes, usd=usd))
+
+
+def _usd(count: int, hours: float, price_usd_per_hour: Decimal) -> Decimal:
+    if count < 0 or hours < 0:
+        raise InputError.of(
+            "cost",
+            got=f"{count} instances for {hours:g} hours",
+            expected="counts and hours of at least 0",
+            do="Correct the count or the hours.",
+        )
+    # Hours are multiples of a quarter, which a float holds exactly.
+    return cents(count * Decimal(hours) * price_usd_per_hour)

@@ -1,0 +1,158 @@
+"""The batched demand model: every service at once on one shared design.
+
+This module answers: how is the fleet's demand fitted? It groups services by age, calls the numbers
+and gathers what could not be fitted; the fit itself answers questions (:mod:`.fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from capmodel.demand.cohort import LONG_DAYS, Cohort, Lender, Settings, fit_cohort
+from capmodel.demand.fit import DemandFit
+from capmodel.demand.panel import Panel, read_panel
+from capmodel.demand.penalties import CONFIGURATIONS
+from capmodel.errors import nearest
+from capmodel.schema import Finding, Findings
+
+if TYPE_CHECKING:
+    from capmodel.events import Events
+    from capmodel.history import History
+
+__all__ = ["Batched"]
+
+CHUNK: Final = 512
+"""Services solved side by side: bounds the memory at a few hundred MB."""
+WEEK: Final = 7
+
+
+class Batched(BaseModel):
+    """Batched generalised-ridge regression of log demand on calendar, trend and events.
+
+    ``z_ts = (log(y_ts / mean_s + 0.01) - center_s) / sd_s = x_t' b_s + e_ts`` with columns shared
+    by all services: level and trend, day of week, hour of day, hour of week, yearly harmonics and
+    their interplay with hour and weekend, and every named event day with an hour shape of its own.
+    ``b = (X'X + Lambda)^-1 X'z`` under several penalties, combined by their backtests. The method
+    follows the regression tradition of Hyndman & Athanasopoulos (2021, chapter 7), with ridge
+    penalties (Hoerl & Kennard 1970) in place of variable selection.
+
+    References
+    ----------
+    Hyndman, R. J., & Athanasopoulos, G. (2021). Forecasting: principles and practice, 3rd ed.,
+    chapter 7. OTexts.
+    Hoerl, A. E., & Kennard, R. W. (1970). Ridge regression: biased estimation for nonorthogonal
+    problems. Technometrics 12(1), 55-67.
+
+    Examples
+    --------
+    >>> Batched().kappa
+    2.0
+    >>> Batched(configurations=("linear",)).configurations
+    ('linear',)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    configurations: tuple[str, ...] = tuple(CONFIGURATIONS)
+    """Names of the trend configurations that compete (``penalties.CONFIGURATIONS``)."""
+    kappa: Annotated[float, Field(ge=0)] = 2.0
+    """Sharpness of the combination by backtest error; 0 averages, large values select."""
+
+    @field_validator("configurations")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CONFIGURATIONS:
+                near = nearest(name, CONFIGURATIONS)
+                hint = f'; did you mean "{near}"?' if near else ""
+                msg = f'unknown configuration "{name}", known: {", ".join(CONFIGURATIONS)}{hint}'
+                raise ValueError(msg)
+        if not names or len(set(names)) < len(names):
+            msg = "give one or more distinct configurations"
+            raise ValueError(msg)
+        return names
+
+    def fit(self, history: History, *, events: Events | None = None) -> DemandFit:
+        """Fit every service that carries demand; set the unusable ones aside with their reason.
+
+        Parameters
+        ----------
+        history
+            Demand per service (``per_min``, else ``rps``), hourly or finer; not modified.
+        events
+            The calendar, past and future; None means none.
+
+        Returns
+        -------
+        DemandFit
+            ``refused`` holds the services set aside, ``findings`` what was noticed.
+
+        Raises
+        ------
+        InputError
+            When no service can be fitted, naming each one's reason.
+        """
+        # The two-thread matrix products of small systems spend their time waiting for each other.
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415  imported where it is used
+
+        from capmodel.events import Events as Calendar  # noqa: PLC0415  only where none is given
+
+        calendar = Calendar.none() if events is None else events
+        panel = read_panel(history)
+        with threadpool_limits(limits=1, user_api="blas"):
+            cohorts, lender = self._cohorts(panel, calendar)
+        slow = [
+            Finding(
+                "gaps_not_converged",
+                "warning",
+                name,
+                f"{name}: filling its gaps did not converge; its forecast is less certain",
+            )
+            for cohort in cohorts
+            for name, unsolved in zip(cohort.services, cohort.unsolved, strict=True)
+            if unsolved
+        ]
+        return DemandFit(
+            services=panel.services,
+            quantities=panel.quantities,
+            dates=panel.dates,
+            first_day=panel.first_day,
+            business_tz=history.business_tz,
+            events=calendar,
+            configurations=self.configurations,
+            cohorts=tuple(cohorts),
+            lender=lender,
+            refused=Findings(panel.refused),
+            findings=Findings((*panel.refused, *panel.notes, *slow)),
+        )
+
+    def _cohorts(self, panel: Panel, events: Events) -> tuple[list[Cohort], Lender | None]:
+        """Fit the long cohorts first, so that they can lend to the short ones."""
+        settings = Settings(
+            events=events,
+            configurations=tuple(CONFIGURATIONS[name] for name in self.configurations),
+            kappa=self.kappa,
+        )
+        cohorts: list[Cohort] = []
+        lender: Lender | None = None
+        is_long = True
+        for first, columns in _groups(panel):
+            if is_long and len(panel.dates) - first < LONG_DAYS:
+                lender, is_long = Lender.of(cohorts), False
+            cohorts.append(
+                fit_cohort(panel, columns, first=first, settings=settings, lender=lender)
+            )
+        return cohorts, Lender.of(cohorts) if is_long else lender
+
+
+def _groups(panel: Panel) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the first day and the columns of each cohort, oldest first, in bounded chunks."""
+    weeks = panel.first_day // WEEK
+    for week in np.unique(weeks):
+        columns = np.flatnonzero(weeks == week)
+        for chunk in range(0, len(columns), CHUNK):
+            yield int(week) * WEEK, columns[chunk : chunk + CHUNK]

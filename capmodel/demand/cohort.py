@@ -1,0 +1,294 @@
+"""One cohort: services born in the same week, fitted on one design with one factorisation.
+
+This module answers: what are the coefficients, residuals and errors of these services over their
+own window, and what may services with a short history borrow from those with a long one?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from capmodel.demand.design import HOURS, Design, Rows, Window, gram, predict
+from capmodel.demand.penalties import CONFIGURATIONS, REFERENCE, Configuration
+from capmodel.demand.solve import Scale, fill, restore, select, standardise
+from capmodel.demand.uncertainty import (
+    EventSpread,
+    OutOfSample,
+    event_spread,
+    fill_weeks,
+    out_of_sample,
+)
+
+if TYPE_CHECKING:
+    from capmodel.demand.panel import Panel
+    from capmodel.events import Events
+
+__all__ = ["LONG_DAYS", "Cohort", "Lender", "LentEvent", "Settings", "fit_cohort"]
+
+LONG_DAYS: Final = 400
+"""A shorter history has not seen a whole year: it borrows yearly and event effects [days]."""
+RESIDUAL_DAYS: Final = 728
+"""Past days whose residuals may be drawn for future ones: two years of whole weeks [days]."""
+LEVEL_BLOCKS: Final = ("intercept", "linear", "hinge", "ramp", "yearly")
+"""What "level" means when a growth is asked for or shown."""
+BORROWED_BLOCKS: Final = ("yearly", "yearly_weekend", "yearly_hour", "public_weekday")
+UNSOLVED: Final = 1e-4
+"""Relative residual of the gap equations above which a service is named."""
+ONE_DONOR_SD: Final = 0.5
+"""Log standard deviation between services of an event that a single one has seen; `assumed`."""
+LEAST_DONOR_SD: Final = 0.1
+"""Smallest log standard deviation between services: donors are seldom a sample; `assumed`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """The fit of services that share a window; arrays are (.., S) in the order of `services`."""
+
+    services: tuple[str, ...]
+    first: int
+    """First day of the window on the fleet's days."""
+    design: Design
+    beta: np.ndarray
+    """Coefficients of z, shape (p, S)."""
+    scale: Scale
+    weights: np.ndarray
+    """Share of each configuration, shape (C, S)."""
+    backtest_rms: np.ndarray
+    """Root mean squared backtest log error of the combination's best member, shape (S,)."""
+    errors: OutOfSample
+    spread: EventSpread
+    """Per event of ``design.event_names``, shape (S, E)."""
+    residual: np.ndarray
+    """Log residuals of the fleet's last days without gaps, shape (R, 24, S)."""
+    day_mean: np.ndarray
+    """Mean demand of each window day, gaps filled by the fit; NaN where mostly gap; (N, S)."""
+    is_borrowing: bool
+    unsolved: np.ndarray
+
+    @property
+    def log_beta(self) -> np.ndarray:
+        """Coefficients in log units of demand, shape (p, S)."""
+        return np.asarray(self.beta * self.scale.sd)
+
+    def quiet_log(self, rows: Rows) -> np.ndarray:
+        """Return the log median (over `scale.mean`) without events, shape (N, 24, S)."""
+        events = self.design.mask("event", "public_weekday")[:, None]
+        z = predict(self.design, rows, np.where(events, 0.0, self.beta))
+        return np.asarray(z * self.scale.sd + self.scale.center)
+
+    def level_log(self, rows: Rows) -> np.ndarray:
+        """Return the log level: what is neither week, hour nor event, shape (N, S)."""
+        level = self.design.mask(*LEVEL_BLOCKS)[:, None]
+        z = predict(self.design, rows, np.where(level, self.beta, 0.0))[:, 0]
+        return np.asarray(z * self.scale.sd + self.scale.center)
+
+    def event_hours(self, event: int, column: int) -> np.ndarray:
+        """Return the log effect by hour of one event on one service, shape (24,)."""
+        block = self.design.block("event")
+        width = block.hour.shape[1]
+        start = block.start + event * width
+        return np.asarray(
+            block.hour @ self.beta[start : start + width, column] * self.scale.sd[column]
+        )
+
+    def public_hours(self) -> np.ndarray:
+        """Return the log effect of a public holiday on a weekday, shape (24, S)."""
+        columns = self.design.block("public_weekday").columns
+        return np.asarray(self.beta[columns] * self.scale.sd)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LentEvent:
+    """An event's mean effect over the services that have seen it, in log units of demand."""
+
+    donors: tuple[str, ...]
+    coefficients: np.ndarray
+    """Mean coefficients, shape (b,)."""
+    hours: np.ndarray
+    """Mean log effect by hour, shape (24,)."""
+    sd: float
+    """Log standard deviation of the day's effect between donors."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lender:
+    """What long histories lend to short ones, in log units of demand."""
+
+    donors: tuple[str, ...]
+    blocks: dict[str, np.ndarray]
+    """Mean coefficients of the calendar blocks, shape (columns,)."""
+    events: dict[str, LentEvent]
+
+    @classmethod
+    def of(cls, cohorts: Sequence[Cohort]) -> Lender | None:
+        """Average the cohorts that do not borrow themselves; None when there is none."""
+        lending = [c for c in cohorts if not c.is_borrowing]
+        if not lending:
+            return None
+        blocks = {
+            name: np.concatenate(
+                [c.log_beta[c.design.block(name).columns] for c in lending], axis=1
+            ).mean(axis=1)
+            for name in BORROWED_BLOCKS
+        }
+        return cls(
+            donors=tuple(sorted(name for c in lending for name in c.services)),
+            blocks=blocks,
+            events=_lent_events(lending),
+        )
+
+    def prior(self, design: Design, sd: np.ndarray) -> np.ndarray:
+        """Return the coefficients toward which short histories are held, shape (p, S)."""
+        log_prior = np.zeros(design.p)
+        for name, values in self.blocks.items():
+            log_prior[design.block(name).columns] = values
+        block = design.block("event")
+        width = block.hour.shape[1]
+        for e, name in enumerate(design.event_names):
+            if name in self.events:
+                start = block.start + e * width
+                log_prior[start : start + width] = self.events[name].coefficients
+        return np.asarray(log_prior[:, None] / sd)
+
+
+def _lent_events(lending: Sequence[Cohort]) -> dict[str, LentEvent]:
+    donors: dict[str, list[str]] = {}
+    rows: dict[str, list[np.ndarray]] = {}
+    hour = np.zeros((HOURS, 0))
+    for cohort in lending:
+        block = cohort.design.block("event")
+        hour = block.hour
+        shape = (block.n_day, hour.shape[1], len(cohort.services))
+        own = cohort.log_beta[block.columns].reshape(shape)
+        for e, name in enumerate(cohort.design.event_names):
+            for s in np.flatnonzero(cohort.spread.n[:, e] > 0):
+                donors.setdefault(name, []).append(cohort.services[s])
+                rows.setdefault(name, []).append(own[e][:, s])
+    lent = {}
+    for name, parts in sorted(rows.items()):
+        mean = np.mean(parts, axis=0)
+        # The first coefficient is the day's mean log effect: the harmonics have mean zero.
+        sd = float(np.std([part[0] for part in parts], ddof=1)) if len(parts) > 1 else 0.0
+        lent[name] = LentEvent(
+            donors=tuple(sorted(donors[name])),
+            coefficients=mean,
+            hours=hour @ mean,
+            sd=max(sd, ONE_DONOR_SD if len(parts) == 1 else LEAST_DONOR_SD),
+        )
+    return lent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """What every cohort is fitted with; see :class:`capmodel.demand.Batched`."""
+
+    events: Events
+    configurations: tuple[Configuration, ...]
+    kappa: float
+
+
+def fit_cohort(
+    panel: Panel, columns: np.ndarray, *, first: int, settings: Settings, lender: Lender | None
+) -> Cohort:
+    """Fit services that share a window.
+
+    With a lender the ridge is toward its coefficients, ``(G + Lambda)(b - b0) = X'(z - X b0)``.
+
+    Parameters
+    ----------
+    panel
+        Demand of the fleet.
+    columns
+        Positions of the cohort's services.
+    first
+        First day of the cohort's window.
+    settings
+        Calendar, configurations, sharpness.
+    lender
+        What to borrow; None to stand alone.
+    """
+    window = Window.over(panel.dates[first:], settings.events)
+    design = window.design
+    values = panel.values[first:, :, columns]
+    z, scale = standardise(values)
+    prior = np.zeros((design.p, len(columns)))
+    if lender is not None:
+        prior = lender.prior(design, scale.sd)
+    offset = predict(design, window.rows, prior)
+    reference = design.penalties(CONFIGURATIONS[REFERENCE])
+    filled = fill(window, z - offset, penalty=reference)
+    penalties = np.array([design.penalties(c) for c in settings.configurations])
+    selection = select(window, filled.z, penalties=penalties, kappa=settings.kappa)
+    fitted = predict(design, window.rows, selection.beta)
+    errors = out_of_sample(window, filled.z, fitted=fitted, selection=selection, sd=scale.sd)
+    residual = (z - offset - fitted) * scale.sd
+    median = restore((fitted + offset) * scale.sd + scale.center, scale.mean)
+    spread = _spread(window, residual, median, reference)
+    return Cohort(
+        services=tuple(panel.services[i] for i in columns),
+        first=first,
+        design=design,
+        beta=selection.beta + prior,
+        scale=scale,
+        weights=selection.weights,
+        backtest_rms=np.sqrt(selection.errors.min(axis=0)) * scale.sd,
+        errors=errors,
+        spread=spread,
+        residual=_drawable(residual, window, first=first, n_days=len(panel.dates)),
+        day_mean=_day_mean(values, median),
+        is_borrowing=lender is not None,
+        unsolved=filled.unsolved > UNSOLVED,
+    )
+
+
+def _day_mean(values: np.ndarray, median: np.ndarray) -> np.ndarray:
+    """Return each day's mean demand, gaps filled by the fit; NaN where most is gap; (N, S)."""
+    seen = ~np.isnan(values)
+    mean = np.where(seen, values, median).mean(axis=1)
+    mean[seen.sum(axis=1) < HOURS // 2] = np.nan
+    return np.asarray(mean)
+
+
+def _spread(
+    window: Window, residual: np.ndarray, median: np.ndarray, penalty: np.ndarray
+) -> EventSpread:
+    design = window.design
+    index = {name: i for i, name in enumerate(design.event_names)}
+    return event_spread(
+        residual,
+        median,
+        event_of_day=np.array([index.get(name, -1) for name in window.names]),
+        leverage=_event_leverage(design, gram(design, window.rows) + np.diag(penalty)),
+    )
+
+
+def _event_leverage(design: Design, system: np.ndarray) -> np.ndarray:
+    """Return 24 times the variance factor of each event's mean effect, shape (E,).
+
+    The hours of a day err together, so a day counts as one observation of 24-fold weight.
+    """
+    block = design.block("event")
+    if not block.n_day:
+        return np.zeros(0)
+    means = block.start + np.arange(block.n_day) * block.hour.shape[1]
+    unit = np.zeros((design.p, block.n_day))
+    unit[means, np.arange(block.n_day)] = 1.0
+    solved = cho_solve(cho_factor(system, check_finite=False), unit, check_finite=False)
+    return np.asarray(HOURS * solved[means, np.arange(block.n_day)])
+
+
+def _drawable(residual: np.ndarray, window: Window, *, first: int, n_days: int) -> np.ndarray:
+    """Return the last two years' residuals of the fleet's days, events and gaps replaced."""
+    length = min(RESIDUAL_DAYS, n_days)
+    skip = n_days - length
+    usual = np.where(window.ordinary[:, None, None], residual, np.nan)
+    whole = np.full((length, HOURS, residual.shape[2]), np.nan)
+    start = max(first - skip, 0)
+    whole[start:] = usual[max(skip - first, 0) :]
+    columns = [fill_weeks(whole[:, :, s], first_day=start) for s in range(residual.shape[2])]
+    return np.stack(columns, axis=2)

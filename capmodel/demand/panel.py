@@ -1,0 +1,177 @@
+"""Demand as the model takes it: local days x 24 hours x services, the unusable ones set aside.
+
+This module answers: which nodes of a history carry demand, in which quantity, and which of them
+cannot be fitted? One bad service never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capmodel.errors import InputError, Problem
+from capmodel.history import local_cube
+from capmodel.schema import DEMAND_QUANTITIES, Finding
+
+if TYPE_CHECKING:
+    from capmodel.history import History
+
+__all__ = ["SHORTEST_DAYS", "Panel", "read_panel"]
+
+SHORTEST_DAYS: Final = 14
+"""Fewer observed days than this cannot be fitted [days]."""
+MANY_ZEROS: Final = 0.30
+"""Share of zero hours above which a log model is doubtful [ratio]."""
+MANY_NEGATIVE: Final = 0.01
+"""Share of negative steps above which they are no glitch that a mask mends [ratio]."""
+STALE_DAYS: Final = 28
+"""A service silent for longer than this before the history's end is named [days]."""
+HOUR_MIN: Final = 60
+HOURS: Final = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """Usable demand of every service on the same local days."""
+
+    services: tuple[str, ...]
+    quantities: tuple[str, ...]
+    dates: np.ndarray
+    """Consecutive local days, shape (N,), datetime64[D]."""
+    values: np.ndarray
+    """Hour means with NaN for gaps, shape (N, 24, S) [the service's quantity]."""
+    first_day: np.ndarray
+    """First observed day of each service, shape (S,)."""
+    refused: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
+
+
+def _negative_share(series: np.ndarray) -> float:
+    """Return the share of the observed steps that are negative, before masking [ratio]."""
+    seen = ~np.isnan(series)
+    return float((series[seen] < 0).mean()) if seen.any() else 0.0
+
+
+def _fault(name: str, values: np.ndarray, *, negative: float) -> Finding | None:
+    """Return why a service cannot be fitted, None when it can; values have shape (N, 24)."""
+    seen = values[~np.isnan(values)]
+    days = int((~np.isnan(values)).any(axis=1).sum())
+    checks = (
+        (
+            negative > MANY_NEGATIVE,
+            "negative",
+            f"demand is negative in {negative:.1%} of the steps",
+        ),
+        (len(seen) == 0, "all_nan", "no demand was observed"),
+        (bool(np.isinf(seen).any()), "infinite", "demand holds infinite values"),
+        (days < SHORTEST_DAYS, "too_short", f"{days} days observed, {SHORTEST_DAYS} are needed"),
+        (not (seen > 0).any(), "constant_zero", "demand is zero throughout"),
+    )
+    for is_fault, code, message in checks:
+        if is_fault:
+            text = f"{name}: {message}; the service is set aside and the others go on"
+            return Finding(code, "error", name, text, {"days": days})
+    return None
+
+
+def _notes(name: str, values: np.ndarray) -> list[Finding]:
+    """Return what is doubtful about a usable service; values have shape (N, 24)."""
+    out = []
+    seen = ~np.isnan(values)
+    zeros = float((values[seen] == 0).mean())
+    if zeros > MANY_ZEROS:
+        text = (
+            f"{name}: {zeros:.0%} of the hours are zero; a log model describes such a series badly"
+        )
+        out.append(Finding("many_zeros", "warning", name, text, {"zero_share": zeros}))
+    silent = len(values) - 1 - int(np.flatnonzero(seen.any(axis=1))[-1])
+    if silent > STALE_DAYS:
+        text = f"{name}: no demand observed in the last {silent} days; its level today is a guess"
+        out.append(Finding("stale", "warning", name, text, {"days": silent}))
+    return out
+
+
+def read_panel(history: History) -> Panel:
+    """Fold a history's demand into local days and set unusable services aside.
+
+    The demand quantity of a node is the first of ``schema.DEMAND_QUANTITIES`` that it has; nodes
+    with none (databases, externals) are noted. Cells that the history masks (outages, load tests,
+    resets, ...) count as gaps. What ``history.check()`` holds against the data is for the caller
+    to judge; only what makes a fit impossible is refused here.
+
+    Parameters
+    ----------
+    history
+        Hourly or finer; finer steps are averaged over each hour.
+
+    Raises
+    ------
+    InputError
+        When the history is daily, or no service is usable.
+    """
+    if history.step_min > HOUR_MIN:
+        raise InputError.of(
+            "history",
+            got=f"a step of {history.step_min} minutes",
+            expected="hourly or finer demand: events are shaped by the hour",
+            do="Give hourly data.",
+        )
+    masked = history.masked()
+    rows: list[tuple[str, str, np.ndarray]] = []
+    refused: list[Finding] = []
+    notes: list[Finding] = []
+    for name in masked.services:
+        # Named from the unmasked history, so that a service masked everywhere is refused by name.
+        measured = history.measured(name)
+        quantity = next((q for q in DEMAND_QUANTITIES if q in measured), None)
+        if quantity is None:
+            code = "all_nan" if not measured else "no_demand"
+            text = (
+                f"{name}: no {' or '.join(DEMAND_QUANTITIES)} column has values; it has no forecast"
+            )
+            (refused if code == "all_nan" else notes).append(
+                Finding(code, "error" if code == "all_nan" else "info", name, text)
+            )
+            continue
+        rows.append((name, quantity, masked.series(name, quantity)))
+    if not rows:
+        raise _nothing_usable(refused + notes)
+    stacked = np.stack([series for _, _, series in rows])
+    dates, cube = local_cube(
+        stacked, start=history.start, step_min=history.step_min, tz=history.business_tz
+    )
+    faults = [
+        _fault(name, cube[:, :, i], negative=_negative_share(history.series(name, quantity)))
+        for i, (name, quantity, _) in enumerate(rows)
+    ]
+    kept = [i for i, fault in enumerate(faults) if fault is None]
+    refused += [fault for fault in faults if fault is not None]
+    if not kept:
+        raise _nothing_usable(refused)
+    values = np.ascontiguousarray(cube[:, :, kept])
+    for position, i in enumerate(kept):
+        notes += _notes(rows[i][0], values[:, :, position])
+    return Panel(
+        services=tuple(rows[i][0] for i in kept),
+        quantities=tuple(rows[i][1] for i in kept),
+        dates=dates,
+        values=values,
+        first_day=(~np.isnan(values)).any(axis=1).argmax(axis=0),
+        refused=tuple(refused),
+        notes=tuple(notes),
+    )
+
+
+def _nothing_usable(findings: Iterable[Finding]) -> InputError:
+    return InputError(
+        Problem(
+            where=finding.service,
+            got=finding.message.removeprefix(f"{finding.service}: "),
+            expected=f"{SHORTEST_DAYS} days of hourly demand in {' or '.join(DEMAND_QUANTITIES)}",
+            do="Give at least one service with demand.",
+        )
+        for finding in findings
+    )

@@ -1,0 +1,392 @@
+"""Sample paths of demand: three levels of luck, drawn by name, kept apart until they are used.
+
+This module answers: which futures are consistent with a fit? A path is
+
+    demand = shape * exp(level + drift + shock)
+
+with *season* luck (``drift``: the trend's error; ``shock``: how an event's year differs), *service*
+luck (``level``: the error of today's level) and *day* luck (inside ``shape``: residuals of whole
+past weeks, the same weeks for every service, so that correlation survives). A quantile of each hour
+is not the quantile of the peak, and quantiles of services never add up: ask paths.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capmodel.demand.solve import LOG_OFFSET
+from capmodel.demand.uncertainty import DRIFT_DAYS
+from capmodel.errors import InputError, nearest
+from capmodel.history.localtime import hours_in, local_days, midnights
+from capmodel.schema import Basis, order_statistic, rng_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "DemandForecast",
+    "Outlook",
+    "RootPaths",
+    "check_horizon",
+    "draw_root",
+    "draw_weeks",
+    "normal_scores",
+]
+
+WEEK: Final = 7
+FRAME_QUANTILES: Final = {"p10": 0.10, "p50": 0.50, "p90": 0.90, "p95": 0.95}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RootPaths:
+    """One forecast root (a driver, or a service without calls): D draws, N local days, H slots."""
+
+    service: str
+    quantity: str
+    dates: np.ndarray
+    """Local days, shape (N,), datetime64[D]."""
+    event: tuple[str, ...]
+    """Event day's name or '', N of them."""
+    shape: np.ndarray
+    """Hour means at the fitted median level with day noise, shape (D or 1, N, H) [`quantity`]."""
+    level: np.ndarray
+    """Log error of today's level, shape (D,)."""
+    drift: np.ndarray
+    """Log error of the trend since today, shape (D or 1, N); dropped when growth is given."""
+    shock: np.ndarray
+    """Log error of the event's lift this year, shape (D or 1, N); 0 on ordinary days."""
+    to_growth: np.ndarray
+    """Log of the fitted level at the day's counterpart last season over the one on the day, (N,).
+
+    ``shape * exp(to_growth) * g`` is the counterpart's level times g; NaN where there is none.
+    """
+    lift_x: np.ndarray
+    """Fitted lift of the day, shape (N,) [ratio]; 1 on ordinary days."""
+    basis: Basis
+
+    def demand(self) -> np.ndarray:
+        """Return the paths with every factor applied, shape (D, N, H) [`quantity`]."""
+        log = self.level[:, None] + self.drift + self.shock
+        return np.asarray(self.shape * np.exp(log)[:, :, None])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What a fit knows about one service on the days of a horizon, before any draw."""
+
+    service: str
+    quantity: str
+    dates: np.ndarray
+    event: tuple[str, ...]
+    luck: tuple[str, ...]
+    """Name of the shock shared by the days of one event in one year, '' on ordinary days."""
+    days_ahead: np.ndarray
+    """Days since the last observed one, shape (N,)."""
+    mean: float
+    """Unit of the log series [`quantity`]."""
+    log_median: np.ndarray
+    """Median of ``log(demand / mean + offset)``, shape (N, 24)."""
+    factor: np.ndarray
+    """What an assumed lift multiplies the day by, shape (N,) [ratio]."""
+    residual: np.ndarray
+    """Log residuals of past days, out-of-sample size, shape (R, 24)."""
+    level_sd: float
+    drift_sd: float
+    df: float
+    shock_sd: np.ndarray
+    shock_df: np.ndarray
+    coefficient_sd: np.ndarray
+    to_growth: np.ndarray
+    lift_x: np.ndarray
+    basis: Basis
+
+
+def check_horizon(start: str | dt.date, end: str | dt.date) -> np.ndarray:
+    """Return the local days of a horizon, end exclusive.
+
+    Raises
+    ------
+    InputError
+        When a boundary is no date, or the end is not after the start.
+    """
+    days = []
+    for where, value in (("start", start), ("end", end)):
+        try:
+            day = dt.date.fromisoformat(str(value)[:10]) if value else None
+        except ValueError:
+            day = None
+        if day is None or str(value)[10:].strip(" T0:"):
+            raise InputError.of(
+                f"horizon.{where}",
+                got=repr(value),
+                expected="a local date such as '2026-10-01'",
+                do="Give whole local days.",
+            )
+        days.append(np.datetime64(day, "D"))
+    if days[1] <= days[0]:
+        raise InputError.of(
+            "horizon",
+            got=f"start {days[0]}, end {days[1]}",
+            expected="an end after the start (the end is exclusive)",
+            do="Swap them, or move the end.",
+        )
+    return np.arange(days[0], days[1])
+
+
+def normal_scores(rng: np.random.Generator, draws: int) -> np.ndarray:
+    """Return standard normal draws that are a permutation of evenly spaced quantiles.
+
+    Their sample quantiles are those of the normal distribution, with no sampling noise; the
+    order is random, so different streams are independent.
+    """
+    from scipy.special import ndtri  # noqa: PLC0415  the package loads faster without it
+
+    return np.asarray(ndtri((rng.permutation(draws) + 0.5) / draws))
+
+
+def draw_weeks(dates: np.ndarray, past: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
+    """Return which past day stands for each future day on each path, shape (D, N).
+
+    Every future week (from Monday) takes one whole past week, the same for all services: the
+    block bootstrap of Künsch (1989) with blocks of calendar weeks.
+
+    Parameters
+    ----------
+    dates
+        Future local days, shape (N,).
+    past
+        Consecutive past local days, shape (R,), at least 13 of them.
+    draws, seed
+        Number of paths; the stream is named ("days",).
+
+    References
+    ----------
+    Künsch, H. R. (1989). The jackknife and the bootstrap for general stationary observations.
+    Annals of Statistics 17(3), 1217-1241.
+    """
+    monday = (past.astype(int) + 3) % WEEK == 0
+    starts = np.flatnonzero(monday[: len(past) - WEEK + 1])
+    weekday = (dates.astype(int) + 3) % WEEK
+    week = (dates.astype(int) + 3) // WEEK
+    week = week - week[0]
+    rng = rng_for(seed, "days")
+    chosen = starts[rng.integers(0, len(starts), size=(int(week[-1]) + 1, draws))]
+    return np.asarray(chosen[week] + weekday[:, None]).T
+
+
+def draw_root(outlook: Outlook, *, source: np.ndarray, seed: int, draws: int) -> RootPaths:
+    """Draw the paths of one service.
+
+    Parameters
+    ----------
+    outlook
+        Medians and spreads.
+    source
+        Past day for each path and future day, from :func:`draw_weeks`, shape (D, N).
+    seed, draws
+        Streams are named ("level", service), ("drift", service), ("shock", service, event).
+    """
+    rng = rng_for(seed, "level", outlook.service)
+    level = outlook.level_sd * normal_scores(rng, draws) * _t_scale(rng, outlook.df, draws)
+    # Before exp over paths, days and hours: past residuals are few, so their factors are reused.
+    noise = np.exp(outlook.residual)[source]
+    noise *= np.exp(outlook.log_median)
+    noise -= LOG_OFFSET
+    np.maximum(noise, 0.0, out=noise)
+    noise *= (outlook.mean * outlook.factor)[:, None]
+    return RootPaths(
+        service=outlook.service,
+        quantity=outlook.quantity,
+        dates=outlook.dates,
+        event=outlook.event,
+        shape=noise,
+        level=level,
+        drift=_drift(outlook, seed=seed, draws=draws),
+        shock=_shock(outlook, seed=seed, draws=draws),
+        to_growth=outlook.to_growth,
+        lift_x=outlook.lift_x,
+        basis=outlook.basis,
+    )
+
+
+def _t_scale(rng: np.random.Generator, df: float, draws: int) -> np.ndarray:
+    """Return ``sqrt(df / chi2_df)``: the variance itself is known from few observations."""
+    return np.sqrt(df / rng.chisquare(df, draws))
+
+
+def _drift(outlook: Outlook, *, seed: int, draws: int) -> np.ndarray:
+    """Draw a random walk from the last observed day: sd ``drift_sd * sqrt(days / 90)``, (D, N)."""
+    rng = rng_for(seed, "drift", outlook.service)
+    scale = outlook.drift_sd * _t_scale(rng, outlook.df, draws)
+    step = np.sqrt(np.diff(np.maximum(outlook.days_ahead, 0), prepend=0) / DRIFT_DAYS)
+    walk = rng.standard_normal((draws, len(step))) * step
+    return np.asarray(np.cumsum(walk, axis=1) * scale[:, None])
+
+
+def _shock(outlook: Outlook, *, seed: int, draws: int) -> np.ndarray:
+    """Draw how much each event differs this year, and the error of its fitted effect, (D, N)."""
+    from scipy.special import gammaincinv  # noqa: PLC0415  the package loads faster without it
+
+    shock = np.zeros((draws, len(outlook.dates)))
+    for luck in dict.fromkeys(outlook.luck):
+        if not luck:
+            continue
+        rng = rng_for(seed, "shock", outlook.service, luck)
+        season = normal_scores(rng, draws)
+        coefficient = normal_scores(rng, draws)
+        uniform = rng.random(draws)
+        for n in (i for i, name in enumerate(outlook.luck) if name == luck):
+            df = outlook.shock_df[n]
+            chi2 = 2 * gammaincinv(df / 2, uniform)
+            year = outlook.shock_sd[n] * season * np.sqrt(df / chi2)
+            shock[:, n] = year + outlook.coefficient_sd[n] * coefficient
+    return shock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemandForecast:
+    """A forecast of every service over a horizon, as paths that are drawn when asked for.
+
+    The same seed draws the same paths each time, so every answer is about the same futures.
+    """
+
+    services: tuple[str, ...]
+    business_tz: str
+    dates: np.ndarray
+    """Local days, shape (N,), datetime64[D]."""
+    draws: int
+    seed: int
+    draw: Callable[[str], RootPaths]
+    """Draws the paths of a service."""
+
+    def paths(self, service: str) -> np.ndarray:
+        """Return a service's paths, shape (D, N, 24) [its quantity].
+
+        Raises
+        ------
+        InputError
+            When the service is not in the forecast, naming the nearest.
+        """
+        if service not in self.services:
+            near = nearest(service, self.services)
+            raise InputError.of(
+                "service",
+                got=f'"{service}"',
+                expected=f"one of {len(self.services)} forecast services",
+                do=f'Did you mean "{near}"?' if near else "See the forecast's `services`.",
+            )
+        return self.draw(service).demand()
+
+    def quantile(self, q: float) -> pd.DataFrame:
+        """Return each hour's quantile over the paths: time (UTC) x service [each its quantity].
+
+        Not for adding up: the sum of quantiles is not the quantile of the sum, and the quantile of
+        each hour is not the quantile of the peak.
+
+        Raises
+        ------
+        InputError
+            When `q` is not inside (0, 1).
+        """
+        q = _checked(q)
+        return self._wide(
+            {name: _hour_quantiles(self.paths(name), (q,))[0] for name in self.services}
+        )
+
+    def mean(self) -> pd.DataFrame:
+        """Return each hour's mean over the paths: time (UTC) x service; means do add up."""
+        return self._wide({name: self.paths(name).mean(axis=0) for name in self.services})
+
+    def peak(
+        self, q: float, *, window: tuple[str | dt.date, str | dt.date] | None = None
+    ) -> pd.Series:
+        """Return the quantile of the busiest hour, by service, over paths.
+
+        Parameters
+        ----------
+        q
+            Probability in (0, 1); the answer is one of the paths' peaks (an order statistic).
+        window
+            Local days (start, end exclusive) inside the horizon; None means all of it.
+
+        Returns
+        -------
+        pandas.Series
+            Indexed by service [each its quantity].
+        """
+        import pandas as pd  # noqa: PLC0415  kept out of import time
+
+        q = _checked(q)
+        keep = np.ones(len(self.dates), dtype=bool)
+        if window is not None:
+            days = check_horizon(*window)
+            keep = (self.dates >= days[0]) & (self.dates <= days[-1])
+            if keep.sum() < len(days):
+                raise InputError.of(
+                    "window",
+                    got=f"{days[0]} to {days[-1]}",
+                    expected=f"days within {self.dates[0]} to {self.dates[-1]}",
+                    do="Forecast a longer horizon.",
+                )
+        peaks = {}
+        for name in self.services:
+            highest = self.paths(name)[:, keep].max(axis=(1, 2))
+            peaks[name] = float(highest[order_statistic(highest, q)])
+        series = pd.Series(peaks, name=f"peak_p{100 * q:g}", dtype=float)
+        return series.rename_axis("service")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the forecast as a long frame: service, time (UTC), p10, p50, p90, p95."""
+        import pandas as pd  # noqa: PLC0415  kept out of import time
+
+        index, day, hour = self._hours()
+        parts = []
+        for name in self.services:
+            values = _hour_quantiles(self.paths(name), tuple(FRAME_QUANTILES.values()))
+            columns = dict(zip(FRAME_QUANTILES, values[:, day, hour], strict=True))
+            parts.append(pd.DataFrame({"service": name, "time": index, **columns}))
+        return pd.concat(parts, ignore_index=True)
+
+    def _hours(self) -> tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]:
+        """Return each UTC hour with its local day and hour; the repeated hour comes twice."""
+        import pandas as pd  # noqa: PLC0415  kept out of import time
+
+        first = midnights(self.dates[:1], self.business_tz)[0]
+        count = int(hours_in(self.dates, self.business_tz).sum())
+        local = local_days(first, count, 60, self.business_tz)
+        index = pd.date_range(pd.Timestamp(first, tz="UTC"), periods=count, freq="h", name="time")
+        day = np.minimum(local.day_of_step, len(self.dates) - 1)
+        return index.as_unit("us"), day, local.hour_of_step
+
+    def _wide(self, values: dict[str, np.ndarray]) -> pd.DataFrame:
+        import pandas as pd  # noqa: PLC0415  kept out of import time
+
+        index, day, hour = self._hours()
+        columns = {name: hours[day, hour] for name, hours in values.items()}
+        return pd.DataFrame(columns, index=index).rename_axis(columns="service")
+
+
+def _checked(q: float) -> float:
+    if not 0 < q < 1:
+        raise InputError.of(
+            "q",
+            got=q,
+            expected="a probability inside (0, 1)",
+            do=f"Did you mean {q / 100:g}?" if 1 < q < 100 else "Write 0.95 for P95.",  # noqa: PLR2004
+        )
+    return float(q)
+
+
+def _hour_quantiles(paths: np.ndarray, quantiles: tuple[float, ...]) -> np.ndarray:
+    """Return order statistics of each hour over the paths, shape (Q, N, 24)."""
+    draws = len(paths)
+    # The same definition as schema.order_statistic, for all hours at once.
+    at = [min(max(int(np.ceil(q * draws - 1e-9)) - 1, 0), draws - 1) for q in quantiles]
+    by_hour = np.ascontiguousarray(paths.reshape(draws, -1).T)
+    by_hour.partition(sorted(set(at)), axis=1)
+    return by_hour[:, at].T.reshape(len(at), *paths.shape[1:])

@@ -1,0 +1,11 @@
+"""Validated history: what was measured, on one regular grid, in business time, with findings.
+
+>>> from capmodel.history import History
+"""
+
+from __future__ import annotations
+
+from capmodel.history.core import History
+from capmodel.history.localtime import LocalCube, LocalDays, hours_in, local_cube, local_days
+
+__all__ = ["History", "LocalCube", "LocalDays", "hours_in", "local_cube", "local_days"]

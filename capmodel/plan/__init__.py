@@ -1,0 +1,9 @@
+"""Plans: study and model in, capacity, cost, orders and risk out, explained and saved."""
+
+from __future__ import annotations
+
+from capmodel.plan.model import CapacityFit, CapacityModel
+from capmodel.plan.planset import PlanSet, load_plan
+from capmodel.plan.study import Study
+
+__all__ = ["CapacityFit", "CapacityModel", "PlanSet", "Study", "load_plan"]

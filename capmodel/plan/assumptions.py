@@ -1,0 +1,128 @@
+"""Every number that the plan takes on trust, with its unit and source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capmodel.plan.equip import DEFAULT_IMBALANCE_X
+
+if TYPE_CHECKING:
+    from capmodel.plan.make import Solved
+
+__all__ = ["assumptions_frame"]
+
+COLUMNS = ["name", "value", "unit", "basis", "source"]
+Row = tuple[str, Any, str, str, str]
+
+
+def assumptions_frame(solved: Solved) -> pd.DataFrame:
+    """Return one row per declared or default number that moves the plan."""
+    rows = [
+        *_scenarios(solved),
+        *_policy(solved),
+        *_demand(solved),
+        *_services(solved),
+        *_databases(solved),
+        *_calls(solved),
+    ]
+    return pd.DataFrame([(n, str(v), u, b, s) for n, v, u, b, s in rows], columns=COLUMNS)
+
+
+def _scenarios(solved: Solved) -> Iterator[Row]:
+    request = solved.request
+    for scenario, weight in zip(request.scenarios, request.weights, strict=True):
+        where = f"scenario {scenario.name}"
+        stated = "stated" if scenario.probability is not None else "equal, none stated"
+        yield f"{where} probability", f"{weight:.6g}", "ratio", "assumed", stated
+        for root, value in scenario.growth_yoy_x.items():
+            yield f"{where} growth of {root}", value, "x last season", "assumed", "scenario"
+        for root, value in scenario.demand_x.items():
+            yield f"{where} demand of {root}", value, "x forecast", "assumed", "scenario"
+        for event, lifts in scenario.lift.items():
+            for root, value in lifts.items():
+                yield f"{where} lift {event} of {root}", value, "ratio", "assumed", "scenario"
+        for root, peak in scenario.peak.items():
+            text = f"P50 {peak.p50:g}, P95 {peak.p95:g}"
+            yield f"{where} season peak of {root}", text, "unit of the root", "assumed", "scenario"
+        for change in scenario.efficiency:
+            yield (
+                f"{where} efficiency of {change.pool}", change.cores_x, "x cores", "assumed",
+                f"{change.source}; carried, not applied yet",
+            )  # fmt: skip
+
+
+def _policy(solved: Solved) -> Iterator[Row]:
+    policy = solved.estate.topology.policy
+    for tier, risk in solved.risks.items():
+        yield f"accepted risk, tier {tier}", risk, "ratio per season", "assumed", "policy.risk"
+    for name, value in policy.utilization.model_dump().items():
+        yield f"planned utilization of {name}", value, "ratio", "assumed", "policy.utilization"
+    if policy.utilization_degraded is not None:
+        yield (
+            "planned utilization under a failure", policy.utilization_degraded, "ratio", "assumed",
+            "policy.utilization_degraded",
+        )  # fmt: skip
+    yield "rollout surge outside the freeze", policy.surge, "ratio", "assumed", "policy.surge"
+    yield (
+        "rollback surge inside the freeze", policy.rollback_surge, "ratio", "assumed",
+        "policy.rollback_surge",
+    )  # fmt: skip
+
+
+def _demand(solved: Solved) -> Iterator[Row]:
+    fit, topology = solved.fit, solved.estate.topology
+    for root, today in fit.today.items():
+        unit = "1/min" if today.quantity == "per_min" else "1/s"
+        source = "P50 of event-free busiest minutes, last 28 days"
+        if root in topology.drivers and topology.drivers[root].today_per_min is not None:
+            source = "topology, today_per_min"
+            sigma = topology.drivers[root].sigma_log
+            yield f"level of {root}, log sd", sigma, "ratio", "assumed", "topology, sigma_log"
+        yield f"today of {root}", f"{today.value:.6g}", unit, today.basis, source
+        for kind, event in (("ordinary", False), ("event", True)):
+            pool = fit.peaks.pool(root, "event" if event else "ordinary")
+            text = f"median {float(pool.quantile(0.5)):.4g}, P95 {float(pool.quantile(0.95)):.4g}"
+            source = pool.note or f"{pool.n_hours} hours of fine history"
+            yield f"burst of {root}, {kind} hours", text, "ratio", pool.basis, source
+
+
+def _services(solved: Solved) -> Iterator[Row]:
+    for name, service in solved.estate.topology.services.items():
+        if service.pod is None:
+            continue
+        declared = service.imbalance_x is not None
+        value = service.imbalance_x if declared else DEFAULT_IMBALANCE_X
+        source = "topology" if declared else "prior for per-request balancing"
+        yield f"hottest pod / mean of {name}", value, "ratio", "assumed", source
+        if not solved.estate.services[name].uses and solved.estate.services[name].known:
+            yield (
+                f"pods of {name}", "proportional to load", "", "assumed",
+                "replicas.today at today's load; no usage is known",
+            )  # fmt: skip
+        for resource, coefficients in service.usage.items():
+            if not isinstance(coefficients, str):
+                for term, number in coefficients.items():
+                    yield f"{name} {resource} {term}", number, "", "assumed", "topology"
+
+
+def _databases(solved: Solved) -> Iterator[Row]:
+    for name, database in solved.estate.topology.databases.items():
+        source = "topology" if database.max_connections is not None else "catalog, default of the class"
+        hard = f"{solved.estate.max_connections[name]:g}"
+        yield f"max_connections of {name}", hard, "connections", "assumed", source
+        yield (
+            f"reads of {name} on readers", database.reads_on_readers, "ratio", "assumed", "topology"
+        )
+        for user, caller in database.used_by.items():
+            text = f"{caller.reads:g} reads, {caller.writes:g} writes, pool {caller.pool_max}"
+            yield f"{user} on {name}", text, "per request", "assumed", "topology, used_by"
+
+
+def _calls(solved: Solved) -> Iterator[Row]:
+    for edge in solved.futures.calls.values():
+        if edge.basis == "assumed":
+            name = f"calls of {edge.node} per {edge.caller}"
+            yield name, f"{edge.ratio:g}", "ratio", "assumed", "topology"

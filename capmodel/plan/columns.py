@@ -1,0 +1,70 @@
+"""The plan's frames: their names, units and JSON form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
+
+FRAMES: Final = (
+    "demand", "yoy", "lifts", "fits", "limits", "services", "nodes", "databases", "sizing", "cost",
+    "waterfall", "orders", "remedies", "risk", "factors", "assumptions", "findings",
+)  # fmt: skip
+"""In the order in which a reader meets them."""
+
+MONEY: Final = ("usd", "usd_season")
+"""Columns of `Decimal` USD, written as text with two decimals."""
+
+UNITS: Final[Mapping[str, str]] = {
+    "usd": "USD",
+    "usd_season": "USD",
+    "price_usd_per_hour": "USD/h",
+    "peak_p10": "quantity",
+    "peak_p50": "quantity or unit",
+    "peak_p90": "quantity",
+    "peak_p95": "quantity or unit",
+    "hours": "h",
+    "lead_days": "days",
+    "nodes": "nodes",
+    "required": "nodes",
+    "replicas_needed": "pods",
+    "cpu_cores_p50": "cores",
+    "connections_p50": "connections",
+}
+"""Units that a column's name does not already end in; ratios (`_x`, `p_`, `utilization`) have none."""
+
+
+def frame_to_json(name: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """Return ``{columns, units, rows}`` of plain values; missing is null."""
+    del name
+    columns = list(frame.columns)
+    rows = [[_plain(v) for v in row] for row in frame.itertuples(index=False, name=None)]
+    return {"columns": columns, "units": [UNITS.get(c, "") for c in columns], "rows": rows}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  a cell
+    if value is None or isinstance(value, str | Decimal):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return str(value)
+
+
+def frame_from_json(name: str, data: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the frame of :func:`frame_to_json`; money is `Decimal` again, null is NaN."""
+    del name
+    frame = pd.DataFrame(data["rows"], columns=data["columns"])
+    for column in frame.columns:
+        if column in MONEY:
+            frame[column] = [None if v is None else Decimal(v) for v in frame[column]]
+    return frame

@@ -1,0 +1,137 @@
+"""From fit and request to the estate: what every part uses, offers and receives today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capmodel.capacity.estate import Estate
+from capmodel.capacity.loads import CallRatio, point_weights, weights_basis
+from capmodel.capacity.nodes import Usable, usable
+from capmodel.capacity.use import POD_RESOURCES, ServiceUse, database_use, pod_use
+from capmodel.schema import Basis, worst_basis
+
+if TYPE_CHECKING:
+    from capmodel.plan.model import CapacityFit
+    from capmodel.plan.request import PlanRequest
+
+__all__ = ["DEFAULT_IMBALANCE_X", "make_estate"]
+
+DEFAULT_IMBALANCE_X = 1.1
+"""Hottest pod / mean pod under per-request balancing, where nothing is measured (`assumed`)."""
+
+
+def make_estate(
+    fit: CapacityFit, request: PlanRequest, calls: Mapping[tuple[str, str], CallRatio]
+) -> Estate:
+    """Return the estate of a fit, ready to be loaded."""
+    topology = fit.topology
+    if request.risk is not None:
+        risk = topology.policy.risk.model_copy(update={"tier_0": request.risk, "other": request.risk})
+        topology = topology.replace(policy=topology.policy.model_copy(update={"risk": risk}))
+    today = today_loads(fit, calls)
+    return Estate(
+        topology=topology,
+        services={name: _service_use(fit, request, name, today) for name in topology.services},
+        databases={
+            name: database_use(fit.usage[name, "cpu_cores"], draws=request.draws, seed=request.seed)
+            for name in topology.databases
+            if (name, "cpu_cores") in fit.usage
+        },
+        nodes={name: _pool_node(fit, request, name) for name in topology.pools},
+        today=today,
+        surge=_surge(fit, request),
+        database_cores={
+            name: float(request.catalog.db_class(db.engine, db.db_class).vcpu)
+            for name, db in topology.databases.items()
+        },
+        max_connections={
+            name: _max_connections(fit, request, name) for name in topology.databases
+        },
+        call_basis={name: _demand_basis(fit, calls, name) for name in topology.order},
+    )
+
+
+def today_loads(
+    fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio]
+) -> dict[str, float]:
+    """Return each node's central load in today's busiest minute [1/s]; roots peak together."""
+    weights = point_weights(fit.topology, calls)
+    return {
+        node: sum(w * fit.today[root].per_second for root, w in by_root.items())
+        for node, by_root in weights.items()
+    }
+
+
+def _demand_basis(
+    fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio], name: str
+) -> Basis:
+    roots = {path[0] for path in fit.topology.paths_to(name)}
+    return worst_basis(
+        [weights_basis(fit.topology, calls, name), *(root_basis(fit, r) for r in sorted(roots))]
+    )
+
+
+def root_basis(fit: CapacityFit, root: str) -> Basis:
+    """Return the evidence of a root's forecast."""
+    return "fitted" if fit.demand is not None and root in fit.demand.services else "assumed"
+
+
+def _service_use(
+    fit: CapacityFit, request: PlanRequest, name: str, today: Mapping[str, float]
+) -> ServiceUse:
+    service = fit.topology.services[name]
+    uses = []
+    if service.pod is not None:
+        requests = {"cpu_cores": service.pod.cpu_cores, "memory_gib": service.pod.memory_gib}
+        uses = [
+            pod_use(
+                fit.usage[name, resource],
+                request=requests[resource],
+                draws=request.draws,
+                seed=request.seed,
+            )
+            for resource in POD_RESOURCES
+            if (name, resource) in fit.usage
+        ]
+    return ServiceUse(
+        name=name,
+        uses=tuple(uses),
+        imbalance_x=service.imbalance_x or DEFAULT_IMBALANCE_X,
+        today_rps=today[name],
+        today_pods=service.replicas.today,
+        minimum=service.replicas.min,
+        maximum=service.replicas.max,
+    )
+
+
+def _pool_node(fit: CapacityFit, request: PlanRequest, name: str) -> Usable:
+    pool = fit.topology.pools[name]
+    return usable(
+        request.catalog.node_type(pool.types[0]),
+        prefix_mode=pool.prefix_mode,
+        daemonset_cpu_cores=pool.daemonsets.cpu_cores,
+        daemonset_memory_gib=pool.daemonsets.memory_gib,
+        daemonset_pods=pool.daemonsets.pods,
+    )
+
+
+def _max_connections(fit: CapacityFit, request: PlanRequest, name: str) -> float:
+    database = fit.topology.databases[name]
+    if database.max_connections is not None:
+        return float(database.max_connections)
+    default = request.catalog.db_class(database.engine, database.db_class).max_connections
+    return float("nan") if default is None else float(default)
+
+
+def _surge(fit: CapacityFit, request: PlanRequest) -> np.ndarray:
+    """Return each day's extra pods of a rollout: the rollback's inside the freeze."""
+    policy = fit.topology.policy
+    frozen = np.zeros(len(request.dates), dtype=bool)
+    for freeze in request.orders.freeze:
+        frozen |= (request.dates >= np.datetime64(freeze.start)) & (
+            request.dates < np.datetime64(freeze.end)
+        )
+    return np.where(frozen, policy.rollback_surge, policy.surge)

@@ -1,0 +1,244 @@
+"""The chain of factors behind each limit: demand, calls, use per request, peak, policy.
+
+This module answers: how does the path at the P50 of the season lead from business events to the
+usage of a limit? A quantile is an order statistic, so the chain is one path's and multiplies out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from capmodel.capacity.estate import (
+    AUTOSCALED,
+    database_instant,
+    pod_requests,
+    pool_instant,
+    pool_pods_per_zone,
+)
+from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.use import targets_of
+from capmodel.plan.frames_limits import scenario_weights
+from capmodel.plan.supply import connection_sheet, scenarios_of
+from capmodel.scenario import assumed_lift
+from capmodel.schema import Basis
+
+if TYPE_CHECKING:
+    from capmodel.capacity.loads import Loads
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.plan.make import Solved
+
+__all__ = ["factors_frame"]
+
+FACTOR_COLUMNS = ["scenario", "node", "limit", "step", "factor", "value", "unit", "basis", "source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One step of a chain."""
+
+    factor: str
+    value: float
+    unit: str
+    basis: Basis
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class At:
+    """One path and day of one scenario."""
+
+    loads: Loads
+    scenario: int
+    draw: int
+    day: int
+
+    def of(self, values: np.ndarray) -> float:
+        """Return the value of an array broadcastable to (D, N) at this path and day."""
+        return float(values[min(self.draw, len(values) - 1), min(self.day, values.shape[1] - 1)])
+
+
+def factors_frame(solved: Solved) -> pd.DataFrame:
+    """Return every limit's chain in every scenario and the mixture."""
+    rows = []
+    for scenario in scenarios_of(solved):
+        weights = scenario_weights(solved, scenario)
+        for path in solved.paths:
+            s, d = mixture_quantile(path.season_peak, 0.5, weights)
+            at = At(solved.futures.loads[s], s, d, int(path.peak_day[s, d]))
+            for step, factor in enumerate(_chain(solved, path, scenario, at), 1):
+                rows.append(
+                    (scenario, *path.limit.key, step, factor.factor, factor.value, factor.unit,
+                     factor.basis, factor.source)
+                )  # fmt: skip
+    return pd.DataFrame(rows, columns=FACTOR_COLUMNS)
+
+
+def _chain(solved: Solved, path: LimitPaths, scenario: str, at: At) -> Iterator[Factor]:
+    limit = path.limit
+    topology = solved.estate.topology
+    if limit.name == "nodes":
+        yield from _pool_steps(solved, limit.node, at)
+    elif limit.name == "connections":
+        yield from _connection_steps(solved, path, scenario, at)
+    elif limit.node in topology.databases:
+        yield from _database_steps(solved, limit.node, at)
+    elif limit.name == "quota":
+        yield from _load_steps(solved, limit.node, at)
+    else:
+        yield from _service_steps(solved, path, at)
+    usage = float(path.season_peak[at.scenario, at.draw])
+    yield Factor("usage, P50 of the season", usage, limit.unit, limit.basis, "product of the above")
+    if math.isfinite(limit.hard):
+        yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", "topology or catalog")
+        yield Factor("utilization", usage / limit.hard, "ratio", limit.basis, "usage / limit")
+        yield Factor("policy", limit.policy_x, "ratio", "assumed", "policy.utilization")
+
+
+def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
+    """Yield the roots' busiest minute, the calls, and the node's load."""
+    instant = at.loads.instant({node: 1.0})
+    for root, weight in at.loads.weights[node].items():
+        yield from _root_steps(solved, root, at)
+        routes = [p for p in solved.estate.topology.paths_to(node) if p[0] == root]
+        if node != root:
+            yield Factor(
+                f"x requests per event of {root}",
+                at.of(weight),
+                "ratio",
+                solved.estate.call_basis[node],
+                "; ".join(" > ".join(route) for route in routes),
+            )
+    load = at.of(at.loads.at(node, instant))
+    yield Factor(f"= load of {node}", load, "1/s", solved.estate.call_basis[node], "forced flow law")
+
+
+def _root_steps(solved: Solved, root: str, at: At) -> Iterator[Factor]:
+    minutes = solved.futures.roots[root]
+    scenario = solved.request.scenarios[at.scenario]
+    event = minutes.root.event[at.day]
+    growth = scenario.growth_yoy_x.get(root)
+    spans = {day.name: day.span for day in solved.fit.events.days}
+    lift = assumed_lift(scenario, root, event, spans.get(event, event)) if event else None
+    burst = at.of(minutes.burst_x)
+    peak = at.of(at.loads.root_peak(root))
+    words = [str(solved.request.dates[at.day]), event or "ordinary day"]
+    words.append(f"growth {growth:g} on last season" if growth else "fitted trend")
+    if event:
+        shown = minutes.root.lift_x[at.day] if lift is None else lift
+        words.append(f"lift {shown:.4g} ({'fitted' if lift is None else 'assumed'})")
+    basis: Basis = "assumed" if growth or lift is not None else minutes.root.basis
+    yield Factor(f"{root}, mean of the busiest hour", peak / burst, "1/s", basis, ", ".join(words))
+    burst_basis = solved.fit.peaks.basis(root, event=bool(solved.futures.event_days[at.day]))
+    yield Factor(
+        "x busiest minute / mean of its hour", burst, "ratio", burst_basis, "fine history or prior"
+    )
+
+
+def _service_steps(solved: Solved, path: LimitPaths, at: At) -> Iterator[Factor]:
+    limit = path.limit
+    service = solved.estate.services[limit.node]
+    use = next(u for u in service.uses if u.resource == limit.name)
+    targets = targets_of(AUTOSCALED, solved.estate.topology.policy)
+    yield from _load_steps(solved, limit.node, at)
+    slope = at.of(use.per_request_at(service.load_per_pod(targets)))
+    note = "usage fit"
+    if limit.extrapolating_x > 1:
+        note += f", {limit.extrapolating_x:.2g} x the largest load per pod seen"
+    yield Factor("x per_request", slope, f"{limit.unit} per 1/s", use.basis, note)
+    if service.maximum is not None:
+        background = at.of(use.per_pod_draws) * service.maximum
+        yield Factor(
+            "+ per_pod x replicas.max",
+            background,
+            limit.unit,
+            use.basis,
+            f"{service.maximum} pods may run",
+        )
+    yield Factor(
+        "hottest pod / mean, against the hard limit only",
+        service.imbalance_x,
+        "ratio",
+        "assumed",
+        "declared" if solved.estate.topology.services[limit.node].imbalance_x else "prior",
+    )
+
+
+def _database_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
+    database = solved.estate.topology.databases[name]
+    use = solved.estate.databases[name]
+    instant = database_instant(solved.estate, at.loads, name)
+    reads = writes = 0.0
+    for root in sorted(instant):
+        yield from _root_steps(solved, root, at)
+    for user, caller in database.used_by.items():
+        load = at.of(at.loads.at(user, instant))
+        reads += load * caller.reads * (1 - database.reads_on_readers)
+        writes += load * caller.writes
+        yield Factor(
+            f"load of {user}",
+            load,
+            "1/s",
+            solved.estate.call_basis[user],
+            f"{caller.reads:g} reads and {caller.writes:g} writes per request (declared)",
+        )
+    yield Factor("= reads on the writer", reads, "1/s", "assumed", "sum over callers")
+    yield Factor("= writes", writes, "1/s", "assumed", "sum over callers")
+    yield Factor("x per_read", at.of(use.per_read), "core-s/read", use.basis, "usage fit")
+    yield Factor("x per_write", at.of(use.per_write), "core-s/write", use.basis, "usage fit")
+    yield Factor("+ idle", at.of(use.idle), "cores", use.basis, "usage fit")
+
+
+def _connection_steps(
+    solved: Solved, path: LimitPaths, scenario: str, at: At
+) -> Iterator[Factor]:
+    name = path.limit.node
+    database = solved.estate.topology.databases[name]
+    surge = float(solved.estate.surge[at.day])
+    sheet = connection_sheet(solved, scenario, name, {path.limit.key: path})
+    for row in sheet:
+        caller = database.used_by[row["service"]]
+        basis = solved.estate.services[row["service"]].basis
+        yield Factor(
+            f"pods of {row['service']}", row["pods"], "pods", basis, f"at {row['rps']:.4g}/s"
+        )
+        yield Factor(
+            f"= connections of {row['service']}",
+            row["connections"],
+            "connections",
+            basis,
+            f"x {1 + surge:g} surge x {caller.processes} processes x pool_max {caller.pool_max}",
+        )
+
+
+def _pool_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
+
+
+    per_zone = pool_pods_per_zone(solved.estate, at.loads, name, AUTOSCALED)
+    instant = pool_instant(solved.estate, at.loads, name)
+    zones = solved.estate.topology.pools[name].zones
+    for service, pods in per_zone.items():
+        cores, gib, _ = pod_requests(solved.estate, service)
+        load = at.of(at.loads.at(service, instant))
+        yield Factor(
+            f"pods of {service} per zone",
+            at.of(pods),
+            "pods",
+            solved.estate.services[service].basis,
+            f"at {load:.4g}/s over {zones} zones; {cores:g} cores and {gib:g} GiB each",
+        )
+    node = solved.estate.nodes[name]
+    yield Factor(
+        "/ usable cores of a node",
+        node.cpu_cores,
+        "cores",
+        "measured",
+        f"{node.instance_type} after reserve and daemonsets; also {node.memory_gib:.4g} GiB, "
+        f"{node.pods} pods",
+    )
+    yield Factor("x zones", float(zones), "zones", "assumed", "topology")

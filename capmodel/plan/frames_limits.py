@@ -1,0 +1,223 @@
+"""The ladder of limits and the risk of each tier, as frames."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capmodel.capacity.curves import multiple_at
+from capmodel.capacity.risk import mixture_quantile, probability, standard_error
+from capmodel.capacity.sizing import hold_needs
+from capmodel.schema import Status
+
+if TYPE_CHECKING:
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.plan.make import Solved
+
+__all__ = ["MIXTURE", "limits_frame", "risk_frame", "scenario_weights"]
+
+MIXTURE = "mixture"
+BEYOND = 2.0
+"""A status changes only where a probability passes its bound by this many standard errors."""
+LIMIT_COLUMNS = [
+    "scenario", "node", "limit", "unit", "tier", "hard", "policy_x", "today", "today_x",
+    "peak_p50", "peak_p95", "utilization_p50", "utilization_p95", "p_saturate", "p_first", "p_any",
+    "mc_se", "first_policy_breach", "first_hard_breach", "binds_at_x", "breaks_at_x", "status",
+    "basis", "extrapolating", "remedy",
+]  # fmt: skip
+
+
+def scenario_weights(solved: Solved, scenario: str) -> np.ndarray:
+    """Return the weights that stand for a scenario, or the mixture's."""
+    if scenario == MIXTURE:
+        return solved.request.weights
+    return np.array([1.0 if name == scenario else 0.0 for name in solved.request.names])
+
+
+def limits_frame(solved: Solved) -> pd.DataFrame:
+    """Return one row per scenario (and the mixture) and limit, what breaks first on top."""
+    rows = [
+        _row(solved, path, scenario)
+        for scenario in (*solved.request.names, MIXTURE)
+        for path in solved.paths
+    ]
+    frame = pd.DataFrame(rows, columns=LIMIT_COLUMNS)
+    return _ladder_order(frame, [*solved.request.names, MIXTURE])
+
+
+def _ladder_order(frame: pd.DataFrame, scenarios: list[str]) -> pd.DataFrame:
+    """Sort by scenario, then date of the hard breach, date of the policy breach, multiple."""
+    keyed = frame.assign(
+        _scenario=frame["scenario"].map({s: i for i, s in enumerate(scenarios)}),
+        _hard=frame["first_hard_breach"].where(frame["first_hard_breach"] != "", "9999"),
+        _policy=frame["first_policy_breach"].where(frame["first_policy_breach"] != "", "9999"),
+        _x=frame["breaks_at_x"].fillna(math.inf),
+    )
+    keys = ["_scenario", "_hard", "_policy", "_x", "node", "limit"]
+    return keyed.sort_values(keys, kind="stable")[LIMIT_COLUMNS].reset_index(drop=True)
+
+
+def _row(solved: Solved, path: LimitPaths, scenario: str) -> dict[str, Any]:
+    limit = path.limit
+    weights = scenario_weights(solved, scenario)
+    p50, p95 = (_quantile(path.season_peak, q, weights) for q in (0.5, 0.95))
+    today = limit.curve.usage(1.0)
+    risk = solved.limit_risk.get(limit.key)
+    bounded = math.isfinite(limit.hard)
+    p_saturate = probability(risk.saturate, weights) if risk else math.nan
+    error = standard_error(risk.saturate, weights) if risk else math.nan
+    hit = solved.tier_any.get(limit.tier)
+    return {
+        "scenario": scenario,
+        "node": limit.node,
+        "limit": limit.name,
+        "unit": limit.unit,
+        "tier": limit.tier,
+        "hard": limit.hard,
+        "policy_x": limit.policy_x,
+        "today": today,
+        "today_x": today / limit.hard if bounded else math.nan,
+        "peak_p50": p50,
+        "peak_p95": p95,
+        "utilization_p50": p50 / limit.hard if bounded else math.nan,
+        "utilization_p95": p95 / limit.hard if bounded else math.nan,
+        "p_saturate": p_saturate,
+        "p_first": probability(risk.first, weights) if risk else math.nan,
+        "p_any": probability(hit, weights) if hit is not None and bounded else math.nan,
+        "mc_se": error,
+        "first_policy_breach": _breach_date(solved, path, limit.policy, weights),
+        "first_hard_breach": _breach_date(solved, path, limit.breaks_at, weights),
+        "binds_at_x": _multiple(limit.curve, limit.policy),
+        "breaks_at_x": _multiple(limit.curve, limit.breaks_at),
+        "status": _status(solved, path, scenario, p50, p_saturate, error),
+        "basis": limit.basis,
+        "extrapolating": limit.extrapolating_x > 1.0,
+        "remedy": "",
+    }
+
+
+def _quantile(values: np.ndarray, q: float, weights: np.ndarray) -> float:
+    scenario, draw = mixture_quantile(values, q, weights)
+    return float(values[scenario, draw])
+
+
+def _multiple(curve: Any, bound: float) -> float:  # noqa: ANN401  any curve
+    if not math.isfinite(bound):
+        return math.nan
+    x = multiple_at(curve, bound)
+    return x if math.isfinite(x) else math.nan
+
+
+def _breach_date(solved: Solved, path: LimitPaths, bound: float, weights: np.ndarray) -> str:
+    """Return the first day whose P50 busiest minute exceeds a bound, '' where none does.
+
+    For the mixture: the day by which scenarios of at least half the probability have breached.
+    """
+    if not math.isfinite(bound):
+        return ""
+    never = len(solved.request.dates)
+    days = [
+        int(over.argmax()) if (over := median > bound).any() else never for median in path.day_p50
+    ]
+    order = np.argsort(days, kind="stable")
+    reached = np.cumsum(weights[order]) >= 0.5 - 1e-12  # noqa: PLR2004  half the probability
+    day = days[order[int(reached.argmax())]]
+    return "" if day == never else str(solved.request.dates[day])
+
+
+def _status(
+    solved: Solved,
+    path: LimitPaths,
+    scenario: str,
+    p50: float,
+    p_saturate: float,
+    error: float,
+) -> Status:
+    """Return the status of DESIGN §9 for a scenario row or the mixture row."""
+    limit = path.limit
+    if not math.isfinite(limit.hard):
+        return "GREY"
+    risk = solved.risks[limit.tier]
+    likely = p_saturate > risk + BEYOND * error
+    if scenario == MIXTURE:
+        p_any, any_error = solved.p_any(limit.tier)
+        if p_any > risk + BEYOND * any_error and p_saturate > BEYOND * error:
+            return "RED"
+    elif p50 > limit.breaks_at or _fails_under_failure(solved, path, scenario):
+        return "RED"
+    return "AMBER" if p50 > limit.policy or likely else "GREEN"
+
+
+def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> bool:
+    """Return whether a failure that the policy promises to survive needs more than exists."""
+    limit, needs = path.limit, solved.needs
+    weights = scenario_weights(solved, scenario)
+    if limit.name == "nodes":
+        need, day, zones = needs.nodes[limit.node], needs.nodes_day[limit.node], None
+        available = limit.hard
+    elif limit.node in needs.pods and limit.name == "cpu_cores":
+        service = solved.estate.topology.services[limit.node]
+        if service.pool is None or service.replicas.max is None:
+            return False
+        need, day = needs.pods[limit.node], needs.pods_day[limit.node]
+        zones, available = solved.estate.topology.pools[service.pool].zones, service.replicas.max
+    else:
+        return False
+    rows = hold_needs(
+        need, day, holds=needs.holds, level=solved.levels[limit.tier], weights=weights, zones=zones
+    )
+    return any(row.hold.zones_lost and row.units > available for row in rows)
+
+
+def risk_frame(solved: Solved, after: dict[int, np.ndarray]) -> pd.DataFrame:
+    """Return each tier's risk before and after the orders.
+
+    Parameters
+    ----------
+    solved
+        The plan's arrays.
+    after
+        Tier to whether any of its limits is exceeded once everything is ordered, shape (S, D).
+    """
+    rows = []
+    for tier, risk in solved.risks.items():
+        for scenario in (*solved.request.names, MIXTURE):
+            weights = scenario_weights(solved, scenario)
+            hit = solved.tier_any.get(tier)
+            if hit is None:
+                continue
+            p_any, error = probability(hit, weights), standard_error(hit, weights)
+            rest = probability(after[tier], weights)
+            rest_error = standard_error(after[tier], weights)
+            rows.append(
+                {
+                    "tier": tier,
+                    "scenario": scenario,
+                    "risk": risk,
+                    "alpha": 1 - solved.levels[tier],
+                    "p_any": p_any,
+                    "p_any_after_orders": rest,
+                    "mc_se": error,
+                    "contributors": ", ".join(_contributors(solved, tier, weights)),
+                    "status": "RED" if rest > risk + BEYOND * rest_error else "GREEN",
+                }
+            )
+    columns = [
+        "tier", "scenario", "risk", "alpha", "p_any", "p_any_after_orders", "mc_se",
+        "contributors", "status",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _contributors(solved: Solved, tier: int, weights: np.ndarray) -> list[str]:
+    share = {
+        f"{path.limit.node} {path.limit.name}": probability(
+            solved.limit_risk[path.limit.key].saturate, weights
+        )
+        for path in solved.paths
+        if path.limit.tier == tier and path.limit.key in solved.limit_risk
+    }
+    return [name for name, p in sorted(share.items(), key=lambda kv: (-kv[1], kv[0])) if p > 0]

@@ -1,0 +1,210 @@
+"""Cost, waterfall and remedies, as frames."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capmodel.capacity.databases import status_of
+from capmodel.capacity.estate import AUTOSCALED, nodes_needed
+from capmodel.capacity.remedies import Remedy
+from capmodel.capacity.risk import mixture_quantile
+from capmodel.cost import CostLine, database_line, node_line, waterfall
+from capmodel.plan.frames_limits import MIXTURE, scenario_weights
+from capmodel.plan.supply import hours_of, scenarios_of
+
+if TYPE_CHECKING:
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
+
+__all__ = ["cost_frame", "cost_lines", "remedies_frame", "waterfall_frame"]
+
+COST_COLUMNS = [
+    "scenario", "item", "kind", "type", "count", "hours", "price_usd_per_hour", "usd", "as_of",
+    "source",
+]  # fmt: skip
+REMEDY_COLUMNS = [
+    "node", "limit", "rank", "remedy", "from", "to", "utilization_after", "status_after",
+    "usd_season", "lead_days", "basis",
+]  # fmt: skip
+WATERFALL_COLUMNS = ["scenario", "pool", "step", "nodes", "usd"]
+
+
+def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine, ...]:
+    """Return what a scenario's capacity costs over the season, on demand."""
+    catalog, topology, hours = solved.request.catalog, solved.estate.topology, hours_of(solved)
+    lines = [
+        node_line(
+            pool,
+            node=catalog.node_type(solved.estate.nodes[pool].instance_type),
+            count=need.placed.nodes,
+            hours=hours,
+        )
+        for (name, pool), need in supply.pools.items()
+        if name == scenario
+    ]
+    for (name, database), need in supply.databases.items():
+        if name != scenario:
+            continue
+        declared = topology.databases[database]
+        chosen = need.choice.chosen
+        db_class = chosen or catalog.db_ladder(declared.engine, declared.db_class)[-1]
+        lines.append(
+            database_line(
+                database, db_class=db_class, instances=1 + declared.readers, hours=hours
+            )
+        )
+    return tuple(lines)
+
+
+def cost_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return one row per scenario and item; the mixture's row is what is ordered."""
+    rows = [
+        {
+            "scenario": scenario,
+            "item": line.item,
+            "kind": line.kind,
+            "type": line.type,
+            "count": float(line.count),
+            "hours": line.hours,
+            "price_usd_per_hour": float(line.price_usd_per_hour),
+            "usd": line.usd,
+            "as_of": line.as_of.isoformat(),
+            "source": line.source,
+        }
+        for scenario in scenarios_of(solved)
+        for line in cost_lines(solved, supply, scenario)
+    ]
+    return pd.DataFrame(rows, columns=COST_COLUMNS)
+
+
+def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return the steps from today's nodes to the plan's, in nodes and USD of the season.
+
+    Each step is the difference of cumulative needs at stated conditions: today's nodes; the P50 of
+    an ordinary season day; the P50 of the season's peak; the largest hold row without a failure;
+    the largest row of all, every pod placed.
+    """
+    rows: list[dict[str, Any]] = []
+    hours = hours_of(solved)
+    for (scenario, pool), need in supply.pools.items():
+        node = solved.request.catalog.node_type(solved.estate.nodes[pool].instance_type)
+        organic, event = _ordinary_and_peak(solved, scenario, pool)
+        without = max((r.units for r in need.rows if not r.hold.zones_lost), default=event)
+        declared = solved.estate.topology.pools[pool].today
+        today = int(organic) if declared is None else declared
+        cumulative = {
+            "today": today,
+            "organic": int(organic),
+            "event": int(event),
+            "headroom": int(max(without, event)),
+            "failure cover": need.placed.nodes,
+            "efficiency": need.placed.nodes,
+        }
+        steps = waterfall(cumulative, price_usd_per_hour=node.price_usd_per_hour, hours=hours)
+        rows += [
+            {
+                "scenario": scenario,
+                "pool": pool,
+                "step": step.step,
+                "nodes": float(step.nodes),
+                "usd": step.usd,
+            }
+            for step in steps
+        ]
+    return pd.DataFrame(rows, columns=WATERFALL_COLUMNS)
+
+
+def _ordinary_and_peak(solved: Solved, scenario: str, pool: str) -> tuple[float, float]:
+    """Return the P50 nodes of the season's ordinary days and of its peak, at the planned target."""
+    season = solved.request.season
+    named = next(iter(solved.futures.roots.values())).root.event
+    calm = season & np.array([not event for event in named])
+    weights = scenario_weights(solved, scenario)
+    days = [nodes_needed(solved.estate, load, pool, AUTOSCALED) for load in solved.futures.loads]
+    peak = np.stack([d[:, season].max(axis=1) for d in days])
+    if not calm.any():
+        calm = season
+    middle = np.stack([np.median(d[:, calm], axis=1) for d in days])
+    return tuple(float(v[mixture_quantile(v, 0.5, weights)]) for v in (middle, peak))  # type: ignore[return-value]
+
+
+def remedies_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return ranked relief for every limit that is AMBER or RED in the mixture."""
+    rows: list[dict[str, Any]] = []
+    for (name, limit), remedies in supply.remedies.items():
+        rows += [_remedy_row(name, limit, rank, r) for rank, r in enumerate(remedies, 1)]
+    rows += _other_remedies(solved, supply)
+    return pd.DataFrame(rows, columns=REMEDY_COLUMNS)
+
+
+def _remedy_row(node: str, limit: str, rank: int, remedy: Remedy) -> dict[str, Any]:
+    return {
+        "node": node,
+        "limit": limit,
+        "rank": rank,
+        "remedy": remedy.remedy,
+        "from": remedy.from_value,
+        "to": remedy.to_value,
+        "utilization_after": remedy.utilization_after,
+        "status_after": remedy.status_after,
+        "usd_season": remedy.usd_season,
+        "lead_days": float(remedy.lead_days),
+        "basis": remedy.basis,
+    }
+
+
+def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
+    """Return the plain relief of quotas, autoscaler bounds and pools: have as much as is needed."""
+    topology = solved.estate.topology
+    rows = []
+    for path in solved.paths:
+        limit = path.limit
+        if not math.isfinite(limit.hard) or limit.node in topology.databases:
+            continue
+        p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)])
+        if limit.name == "quota":
+            wanted = quota_needed(solved, path)
+            words, lead = "raise the quota", topology.externals[limit.node].lead_days
+        elif limit.name == "nodes":
+            wanted = float(supply.pools[MIXTURE, limit.node].placed.nodes)
+            words, lead = "add nodes", solved.request.orders.nodes.recommended_days
+        else:
+            need = supply.services[MIXTURE, limit.node]
+            wanted = need.replicas * limit.hard / max(solved.estate.services[limit.node].maximum or 1, 1)
+            words, lead = "raise replicas.max", 0
+        if wanted <= limit.hard and p50 <= limit.policy:
+            continue
+        if limit.name in {"cpu_cores", "memory_gib"} and not math.isfinite(wanted):
+            continue
+        after = p50 / max(wanted, limit.hard)
+        rows.append(
+            _remedy_row(
+                limit.node,
+                limit.name,
+                1,
+                Remedy(
+                    remedy=words,
+                    from_value=f"{limit.hard:,.6g}",
+                    to_value=f"{max(wanted, limit.hard):,.6g}",
+                    utilization_after=after,
+                    status_after=status_of(after, policy_x=limit.policy_x),
+                    usd_season=None,
+                    lead_days=lead,
+                    basis=limit.basis,
+                ),
+            )
+        )
+    return rows
+
+
+def quota_needed(solved: Solved, path: Any) -> float:  # noqa: ANN401  LimitPaths
+    """Return the quota that holds the P50 within policy and the tier's level within the bound."""
+    weights = solved.request.weights
+    level = solved.levels[path.limit.tier]
+    p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, weights)])
+    high = float(path.season_peak[mixture_quantile(path.season_peak, level, weights)])
+    return float(math.ceil(max(p50 / path.limit.policy_x, high) - 1e-9))

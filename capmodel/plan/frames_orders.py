@@ -1,0 +1,194 @@
+"""The order book of the mixture: nodes, database classes, settings and quotas, with dates."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from capmodel.cost import node_line, season_usd
+from capmodel.orders import (
+    ConfigRequest,
+    DbRequest,
+    NodeRequest,
+    Order,
+    QuotaRequest,
+    config_order,
+    db_order,
+    in_place_by,
+    node_order,
+    order_book,
+    quota_order,
+)
+from capmodel.orders.book import ORDER_COLUMNS
+from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.frames_money import quota_needed
+from capmodel.plan.supply import hold_text, hours_of
+from capmodel.schema import Finding
+
+if TYPE_CHECKING:
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
+
+__all__ = ["orders_frame"]
+
+
+def orders_frame(solved: Solved, supply: Supply) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
+    """Return what has to be ordered, in the order in which it falls due, and what cannot be."""
+    in_place = _in_place(solved)
+    orders: list[Order] = [
+        *_node_orders(solved, supply, in_place),
+        *_database_orders(solved, supply, in_place),
+        *_setting_orders(solved, supply, in_place),
+        *_quota_orders(solved, in_place),
+    ]
+    rows = [order.row() for order in order_book(orders)]
+    return pd.DataFrame(rows, columns=list(ORDER_COLUMNS)), _outgrown(solved, supply)
+
+
+def _in_place(solved: Solved) -> dt.date:
+    request = solved.request
+    wanted = request.orders.in_place
+    date = None
+    if wanted is not None:
+        dates = solved.fit.events.dates_of(wanted.event)
+        inside = [d for d in dates if request.season_start <= d < request.season_end]
+        date = inside[0] if inside else None
+    return in_place_by(request.orders, event_date=date, season_start=request.season_start)
+
+
+def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+    orders = []
+    for (scenario, pool), need in supply.pools.items():
+        today = solved.estate.topology.pools[pool].today
+        if scenario != MIXTURE or today is None:
+            continue
+        node = solved.request.catalog.node_type(solved.estate.nodes[pool].instance_type)
+        extra = max(need.placed.nodes - today, 0)
+        order = node_order(
+            NodeRequest(
+                pool=pool,
+                instance_type=node.name,
+                vcpu=node.vcpu,
+                today=today,
+                required=need.placed.nodes,
+                because=f"{hold_text(need.needed.hold)}; {need.placed.packing.binding} binds",
+                usd=node_line(pool, node=node, count=extra, hours=hours_of(solved)).usd,
+            ),
+            policy=solved.request.orders,
+            in_place=in_place,
+            as_of=solved.request.as_of,
+        )
+        if order is not None:
+            orders.append(order)
+    return orders
+
+
+def _database_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+    orders = []
+    for (scenario, name), need in supply.databases.items():
+        database = solved.estate.topology.databases[name]
+        chosen = need.choice.chosen
+        if scenario != MIXTURE or chosen is None or chosen.name == database.db_class:
+            continue
+        instances = 1 + database.readers
+        ladder = solved.request.catalog.db_ladder(database.engine, database.db_class)
+        bill = season_usd(ladder, instances=instances, hours=hours_of(solved))
+        orders.append(
+            db_order(
+                DbRequest(
+                    database=name,
+                    from_class=database.db_class,
+                    to_class=chosen.name,
+                    instances=instances,
+                    because=f"{need.choice.binding} bind on the present class",
+                    fallback="the ranked remedies of the limit",
+                    usd=bill[chosen.name] - bill[database.db_class],
+                ),
+                policy=solved.request.orders,
+                in_place=in_place,
+                as_of=solved.request.as_of,
+            )
+        )
+    return orders
+
+
+def _setting_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+    """Return raised bounds of autoscalers, and pool sizes that relieve a database for nothing."""
+    requests = []
+    for (scenario, name), need in supply.services.items():
+        maximum = solved.estate.services[name].maximum
+        if scenario != MIXTURE or maximum is None or not maximum < need.replicas < math.inf:
+            continue
+        requests.append(
+            ConfigRequest(
+                service=name,
+                setting="replicas.max",
+                from_value=str(maximum),
+                to_value=f"{need.replicas:.0f}",
+                because=f"{hold_text(need.needed.hold)} asks for more than the autoscaler may run",
+                fallback="shed load",
+            )
+        )
+    for name, relief in supply.relieved.items():
+        requests += [
+            ConfigRequest(
+                service=service,
+                setting="pool_max",
+                from_value=str(before),
+                to_value=str(after),
+                lead_days=relief.lead_days,
+                because=f"connections of {name}",
+                fallback="a larger class, or a proxy",
+            )
+            for service, before, after in relief.changes
+        ]
+    return [
+        config_order(
+            request, policy=solved.request.orders, in_place=in_place, as_of=solved.request.as_of
+        )
+        for request in requests
+    ]
+
+
+def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
+    orders = []
+    for path in solved.paths:
+        if path.limit.name != "quota":
+            continue
+        wanted = quota_needed(solved, path)
+        if wanted <= path.limit.hard:
+            continue
+        orders.append(
+            quota_order(
+                QuotaRequest(
+                    external=path.limit.node,
+                    from_limit=path.limit.hard,
+                    to_limit=wanted,
+                    lead_days=solved.estate.topology.externals[path.limit.node].lead_days,
+                    because="P50 within policy and the tier's risk within the quota",
+                    fallback="shed or queue the calls above the quota",
+                ),
+                in_place=in_place,
+                as_of=solved.request.as_of,
+            )
+        )
+    return orders
+
+
+def _outgrown(solved: Solved, supply: Supply) -> tuple[Finding, ...]:
+    findings = []
+    for (scenario, name), need in supply.databases.items():
+        if scenario == MIXTURE and need.choice.outgrown:
+            family = solved.estate.topology.databases[name].db_class.rsplit(".", 1)[0]
+            findings.append(
+                Finding(
+                    code="outgrown",
+                    severity="warning",
+                    service=name,
+                    message=f"needs more {need.choice.binding} than any class of {family} holds",
+                )
+            )
+    return tuple(findings)

@@ -1,0 +1,157 @@
+"""Replicas, nodes, databases and the sheets that a reviewer redoes by hand, as frames."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capmodel.capacity.sizing import order_value
+from capmodel.plan.frames_limits import MIXTURE, scenario_weights
+from capmodel.plan.supply import hold_text, scenarios_of
+from capmodel.schema import Status, worst_basis
+
+if TYPE_CHECKING:
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import ServiceNeed, Supply
+
+__all__ = ["databases_frame", "nodes_frame", "services_frame", "sizing_frame"]
+
+SERVICE_COLUMNS = [
+    "scenario", "service", "tier", "pool", "peak_rps_p50", "peak_rps_hold", "replicas_today",
+    "replicas_needed", "hold", "replicas_max", "status", "basis",
+]  # fmt: skip
+NODE_COLUMNS = [
+    "scenario", "pool", "instance_type", "zones", "today", "required", "per_zone", "lower_bound",
+    "binding", "hold", "pods", "cpu_cores_requested", "memory_gib_requested", "cpu_cores_usable",
+    "memory_gib_usable", "max_pods",
+]  # fmt: skip
+DATABASE_COLUMNS = [
+    "scenario", "database", "engine", "class_today", "class_needed", "cpu_cores_p50",
+    "cpu_utilization_p50", "connections_p50", "max_connections", "binding", "rejected",
+]  # fmt: skip
+SIZING_COLUMNS = [
+    "scenario", "unit", "kind", "hold", "date", "service", "rps", "pods", "per_zone", "cpu_cores",
+    "memory_gib", "connections",
+]  # fmt: skip
+
+
+def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return replicas per scenario and service."""
+    topology = solved.estate.topology
+    rows = []
+    peaks = {name: _season_peaks(solved, name) for name in topology.services}
+    for scenario in scenarios_of(solved):
+        for name, service in topology.services.items():
+            need = supply.services.get((scenario, name))
+            maximum = service.replicas.max
+            rows.append(
+                {
+                    "scenario": scenario,
+                    "service": name,
+                    "tier": service.tier,
+                    "pool": service.pool or "",
+                    "peak_rps_p50": _median(solved, peaks[name], scenario),
+                    "peak_rps_hold": need.rps if need else math.nan,
+                    "replicas_today": _number(service.replicas.today),
+                    "replicas_needed": need.replicas if need else math.nan,
+                    "hold": hold_text(need.needed.hold) if need else "",
+                    "replicas_max": _number(maximum),
+                    "status": _service_status(need, maximum),
+                    "basis": worst_basis(
+                        [solved.estate.services[name].basis, solved.estate.call_basis[name]]
+                    ),
+                }
+            )
+    return pd.DataFrame(rows, columns=SERVICE_COLUMNS)
+
+
+def _season_peaks(solved: Solved, name: str) -> list[Any]:
+    season = solved.request.season
+    return [load.day_peak(name)[:, season].max(axis=1) for load in solved.futures.loads]
+
+
+def _median(solved: Solved, peaks: list[Any], scenario: str) -> float:
+    import numpy as np  # noqa: PLC0415
+
+    from capmodel.capacity.risk import mixture_quantile  # noqa: PLC0415
+
+    stacked = np.stack(peaks)
+    if scenario != MIXTURE:
+        return order_value(stacked[solved.request.names.index(scenario)], 0.5)
+    return float(stacked[mixture_quantile(stacked, 0.5, scenario_weights(solved, scenario))])
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _service_status(need: ServiceNeed | None, maximum: int | None) -> Status:
+    """RED where more is needed than the autoscaler may run, GREY without evidence."""
+    if need is None:
+        return "GREY"
+    if math.isinf(need.replicas) or (maximum is not None and need.replicas > maximum):
+        return "RED"
+    return "GREEN"
+
+
+def nodes_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return nodes per scenario and pool, as scheduled: first fit, largest first."""
+    rows = []
+    for (scenario, name), need in supply.pools.items():
+        pool = solved.estate.topology.pools[name]
+        node = solved.estate.nodes[name]
+        packing = need.placed.packing
+        rows.append(
+            {
+                "scenario": scenario,
+                "pool": name,
+                "instance_type": node.instance_type,
+                "zones": pool.zones,
+                "today": _number(pool.today),
+                "required": float(need.placed.nodes),
+                "per_zone": float(need.placed.per_zone),
+                "lower_bound": need.needed.units,
+                "binding": packing.binding,
+                "hold": hold_text(need.needed.hold),
+                "pods": sum(row["pods"] for row in need.sheet),
+                "cpu_cores_requested": sum(r["pods"] * r["cpu_cores"] for r in need.sheet),
+                "memory_gib_requested": sum(r["pods"] * r["memory_gib"] for r in need.sheet),
+                "cpu_cores_usable": node.cpu_cores,
+                "memory_gib_usable": node.memory_gib,
+                "max_pods": node.pods,
+            }
+        )
+    return pd.DataFrame(rows, columns=NODE_COLUMNS)
+
+
+def databases_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return cores, connections and class per scenario and database."""
+    rows = []
+    for (scenario, name), need in supply.databases.items():
+        database = solved.estate.topology.databases[name]
+        chosen = need.choice.chosen
+        rows.append(
+            {
+                "scenario": scenario,
+                "database": name,
+                "engine": database.engine,
+                "class_today": database.db_class,
+                "class_needed": chosen.name if chosen else "none: outgrows the family",
+                "cpu_cores_p50": need.cores_p50,
+                "cpu_utilization_p50": need.cores_p50 / solved.estate.database_cores[name],
+                "connections_p50": need.connections_p50,
+                "max_connections": solved.estate.max_connections[name],
+                "binding": need.choice.binding,
+                "rejected": "; ".join(r.reason for r in need.choice.rejected),
+            }
+        )
+    return pd.DataFrame(rows, columns=DATABASE_COLUMNS)
+
+
+def sizing_frame(supply: Supply) -> pd.DataFrame:
+    """Return the sheet behind nodes and connections: loads and pods of the path that sizes them."""
+    rows = [row for need in supply.pools.values() for row in need.sheet]
+    rows += [row for need in supply.databases.values() for row in need.sheet]
+    return pd.DataFrame(rows, columns=SIZING_COLUMNS)

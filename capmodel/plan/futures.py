@@ -1,0 +1,294 @@
+"""The futures of a plan: root paths under every scenario, and what reaches each node in them.
+
+This module answers: which paths does each root take, how do calls carry them to services, and does
+a service's own history disagree with what its callers imply?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capmodel.capacity.loads import (
+    CallRatio,
+    Loads,
+    RootMinutes,
+    call_weights,
+    joint_roots,
+    root_minutes,
+    stated_peak_factor,
+)
+from capmodel.demand import DemandFit, declared_roots
+from capmodel.errors import InputError
+from capmodel.peaks import is_event_day
+from capmodel.scenario import Scenario, day_factor
+from capmodel.schema import Finding, rng_for
+
+if TYPE_CHECKING:
+    from capmodel.demand.paths import RootPaths
+    from capmodel.plan.model import CapacityFit
+    from capmodel.plan.request import PlanRequest
+
+__all__ = ["Futures", "OwnForecast", "make_futures"]
+
+GAP: Final = 0.10
+"""A service's own forecast and the top-down one may differ by this before a finding names both."""
+OWN_DRAWS: Final = 101
+
+
+@dataclass(frozen=True, slots=True)
+class OwnForecast:
+    """A service's season peak from its own history beside what its callers imply (hour means)."""
+
+    service: str
+    own_p50: float
+    top_down_p50: float
+
+    @property
+    def gap_x(self) -> float:
+        """Own / top-down [ratio]."""
+        return self.own_p50 / self.top_down_p50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Futures:
+    """Everything random, drawn once: all scenarios share the same luck."""
+
+    roots: Mapping[str, RootMinutes]
+    loads: tuple[Loads, ...]
+    """One per scenario."""
+    calls: Mapping[tuple[str, str], CallRatio]
+    """Edges as used."""
+    larger: Mapping[str, float]
+    """Services sized by their own history: own / top-down [ratio]."""
+    own: tuple[OwnForecast, ...]
+    """For the first scenario, the services whose own history is forecast too."""
+    event_days: np.ndarray
+    """Days of the event regime, shape (N,)."""
+    findings: tuple[Finding, ...]
+
+
+def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
+    """Draw the roots, apply the scenarios, and carry the loads down the calls."""
+    topology = fit.topology
+    paths = _root_paths(fit, request)
+    event_days = is_event_day(fit.events, request.dates)
+    spans = {day.name: day.span for day in fit.events.days}
+    factors = [{name: day_factor(p, s, spans=spans) for name, p in paths.items()} for s in request.scenarios]
+    own = _own_forecasts(fit, request, paths, factors)
+    larger, findings = _larger_forecast(own)
+    calls = _external_calls(fit, larger)
+    weights = call_weights(
+        topology, calls, is_event=event_days, draws=request.draws, seed=request.seed
+    )
+    for name, gap_x in larger.items():
+        weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
+    joint = joint_roots(_sharing_groups(fit), weights)
+    roots = {
+        name: root_minutes(path, _burst(fit, path, event_days, request.seed), keep_hours=name in joint)
+        for name, path in paths.items()
+    }
+    loads = []
+    for scenario, factor in zip(request.scenarios, factors, strict=True):
+        scaled = {
+            name: _with_stated_peak(factor[name], roots[name], scenario, request) for name in roots
+        }
+        loads.append(Loads(dates=request.dates, roots=roots, factor=scaled, weights=weights))
+    return Futures(
+        roots=roots,
+        loads=tuple(loads),
+        calls=calls,
+        larger=larger,
+        own=own,
+        event_days=event_days,
+        findings=findings,
+    )
+
+
+def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
+    """Return paths of every root: declared ones flat, the others forecast."""
+    topology = fit.topology
+    declared = {
+        name: (today.value, topology.drivers[name].sigma_log if name in topology.drivers else 0.0)
+        for name, today in fit.today.items()
+        if today.basis == "assumed" and not np.isnan(today.value) and not _covered(fit, name)
+    }
+    paths: dict[str, RootPaths] = {}
+    if declared:
+        flat = declared_roots(
+            declared,
+            start=request.start,
+            end=request.end,
+            events=fit.events,
+            draws=request.draws,
+            seed=request.seed,
+            quantity={name: fit.today[name].quantity for name in declared},
+        )
+        paths.update({p.service: p for p in flat})
+    forecast = [name for name in fit.roots if name not in declared]
+    if forecast:
+        if fit.demand is None:
+            raise InputError.of(
+                ", ".join(forecast),
+                got="no forecast",
+                expected="history, a given forecast, or today's level declared",
+                do="Declare today_per_min (drivers) or today_rps (services).",
+            )
+        lifts = _shared_lifts(request.scenarios)
+        drawn = fit.demand.roots(
+            forecast, request.start, request.end, draws=request.draws, seed=request.seed, lifts=lifts
+        )
+        paths.update({p.service: p for p in drawn})
+    return {name: paths[name] for name in fit.roots}
+
+
+def _covered(fit: CapacityFit, name: str) -> bool:
+    return fit.demand is not None and name in fit.demand.services
+
+
+def _shared_lifts(scenarios: tuple[Scenario, ...]) -> dict[str, dict[str, float]]:
+    """Return the lifts that every scenario assumes: precedents are not needed for these."""
+    first, *others = scenarios
+    return {
+        event: {
+            root: lift
+            for root, lift in lifts.items()
+            if all(root in other.lift.get(event, {}) for other in others)
+        }
+        for event, lifts in first.lift.items()
+    }
+
+
+def _burst(fit: CapacityFit, path: RootPaths, event_days: np.ndarray, seed: int) -> np.ndarray:
+    if path.shape.shape[2] == 1:
+        return np.ones((1, 1, 1))  # a declared level already is the busiest minute
+    draws = len(path.level)
+    shape = (draws, *path.shape.shape[1:])
+    rng = rng_for(seed, "burst", path.service)
+    return fit.peaks.burst(path.service, event_days, shape, rng)
+
+
+def _with_stated_peak(
+    factor: np.ndarray, minutes: RootMinutes, scenario: Scenario, request: PlanRequest
+) -> np.ndarray:
+    name = minutes.root.service
+    stated = scenario.peak.get(name)
+    if stated is None:
+        return factor
+    seconds = 60.0 if minutes.root.quantity == "per_min" else 1.0
+    normal = rng_for(request.seed, "peak", name).standard_normal(request.draws)
+    peak = minutes.day_peak * factor * seconds
+    return factor * stated_peak_factor(peak, stated=stated, season=request.season, normal=normal)
+
+
+def _sharing_groups(fit: CapacityFit) -> list[list[str]]:
+    topology = fit.topology
+    groups = [[node] for node in topology.order]
+    groups += [list(database.used_by) for database in topology.databases.values() if database.used_by]
+    groups += [
+        members
+        for pool in topology.pools
+        if (members := [n for n, s in topology.services.items() if s.pool == pool])
+    ]
+    return groups
+
+
+def _own_forecasts(
+    fit: CapacityFit,
+    request: PlanRequest,
+    paths: Mapping[str, RootPaths],
+    factors: list[dict[str, np.ndarray]],
+) -> tuple[OwnForecast, ...]:
+    """Return season peaks (median of hour means) of services from their own history.
+
+    Growth, lifts and demand ratios of the first scenario apply to both: a service follows the root
+    that feeds it; a service that several roots feed has no single growth and is left out.
+    """
+    if not isinstance(fit.demand, DemandFit):
+        return ()
+    scenario = request.scenarios[0]
+    feeding = {name: sorted({p[0] for p in fit.topology.paths_to(name)}) for name in fit.owns}
+    names = [n for n in fit.owns if len(feeding[n]) == 1 and fit.demand.has_precedents(n, request.start, request.end)]
+    if not names:
+        return ()
+    lifts = {
+        event: {n: by_root[feeding[n][0]] for n in names if feeding[n][0] in by_root}
+        for event, by_root in scenario.lift.items()
+    }
+    drawn = fit.demand.roots(
+        names, request.start, request.end, draws=OWN_DRAWS, seed=request.seed, lifts=lifts
+    )
+    season = request.season
+    weights = call_weights(
+        fit.topology, fit.calls, is_event=is_event_day(fit.events, request.dates), draws=1, seed=request.seed
+    )
+    result = []
+    for path in drawn:
+        root = feeding[path.service][0]
+        follows = Scenario(
+            name="own",
+            growth_yoy_x=_renamed(scenario.growth_yoy_x, root, path.service),
+            demand_x=_renamed(scenario.demand_x, root, path.service),
+        )
+        own = (path.shape.max(axis=2) * day_factor(path, follows))[:, season].max(axis=1)
+        top = paths[root].shape.max(axis=2) * factors[0][root]
+        seconds = 60.0 if paths[root].quantity == "per_min" else 1.0
+        central = np.median(weights[path.service][root], axis=0, keepdims=True)
+        top = (np.broadcast_to(top * central, top.shape) / seconds)[:, season].max(axis=1)
+        result.append(
+            OwnForecast(
+                service=path.service,
+                own_p50=float(np.median(own)),
+                top_down_p50=float(np.median(top)),
+            )
+        )
+    return tuple(result)
+
+
+def _renamed(values: Mapping[str, float], root: str, service: str) -> dict[str, float]:
+    return {service: values[root]} if root in values else {}
+
+
+def _larger_forecast(
+    own: tuple[OwnForecast, ...],
+) -> tuple[dict[str, float], tuple[Finding, ...]]:
+    """Return the services whose own forecast is larger by more than the gap, and the findings."""
+    larger: dict[str, float] = {}
+    findings = []
+    for forecast in own:
+        if abs(forecast.gap_x - 1) <= GAP:
+            continue
+        used = "own history" if forecast.gap_x > 1 else "callers"
+        findings.append(
+            Finding(
+                code="forecast_gap",
+                severity="warning",
+                service=forecast.service,
+                message=(
+                    f"season peak from its own history {forecast.own_p50:.4g}/s, from its callers "
+                    f"{forecast.top_down_p50:.4g}/s; the larger ({used}) is used"
+                ),
+                data={"own_p50": forecast.own_p50, "top_down_p50": forecast.top_down_p50},
+            )
+        )
+        if forecast.gap_x > 1:
+            larger[forecast.service] = forecast.gap_x
+    return larger, tuple(findings)
+
+
+def _external_calls(
+    fit: CapacityFit, larger: Mapping[str, float]
+) -> dict[tuple[str, str], CallRatio]:
+    """Return the edges, with a larger service's calls of externals raised alike.
+
+    Services that it calls keep their own evidence; an external has none besides its caller.
+    """
+    return {
+        (caller, node): replace(edge, ratio=edge.ratio * larger.get(caller, 1.0))
+        if node in fit.topology.externals
+        else edge
+        for (caller, node), edge in fit.calls.items()
+    }

@@ -1,0 +1,125 @@
+"""Make a plan: draw the futures, load the estate, size by risk, then put it into frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capmodel.capacity.estate import Estate, limits_of
+from capmodel.capacity.risk import first_limit, probability, standard_error
+from capmodel.capacity.sizing import LimitPaths, Needs, levels_of, limit_paths, needs_of
+from capmodel.plan.equip import make_estate
+from capmodel.plan.futures import Futures, make_futures
+from capmodel.plan.request import PlanRequest
+
+if TYPE_CHECKING:
+    from capmodel.plan.model import CapacityFit
+    from capmodel.plan.planset import PlanSet
+
+__all__ = ["PlanRequest", "Solved", "make_plan", "solve"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitRisk:
+    """How likely a limit is exceeded, as the estate stands today."""
+
+    saturate: np.ndarray
+    """Whether any minute of the season exceeds it, shape (S, D)."""
+    first: np.ndarray
+    """Whether it is the first limit to be exceeded on the path, shape (S, D)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solved:
+    """All arrays of a plan, before they become frames."""
+
+    fit: CapacityFit
+    request: PlanRequest
+    futures: Futures
+    estate: Estate
+    paths: tuple[LimitPaths, ...]
+    needs: Needs
+    levels: Mapping[int, float]
+    """Tier to sizing level; ``1 - level`` is each limit's share of the tier's risk."""
+    risks: Mapping[int, float]
+    """Tier to accepted risk."""
+    limit_risk: Mapping[tuple[str, str], LimitRisk]
+    tier_any: Mapping[int, np.ndarray]
+    """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
+
+    def p_any(self, tier: int) -> tuple[float, float]:
+        """Return (probability, standard error) that any limit of a tier is exceeded."""
+        hit = self.tier_any[tier]
+        weights = self.request.weights
+        return probability(hit, weights), standard_error(hit, weights)
+
+
+def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
+    """Return the arrays of a plan."""
+    futures = make_futures(fit, request)
+    estate = make_estate(fit, request, futures.calls)
+    paths = tuple(
+        limit_paths(limit, estate, futures.loads, season=request.season)
+        for limit in limits_of(estate)
+    )
+    needs = needs_of(estate, futures.loads, season=request.season)
+    tiers = sorted({estate.topology.tier_of(n) for n in _all_nodes(estate)})
+    risks = {tier: estate.topology.policy.risk.of(tier) for tier in tiers}
+    levels = levels_of(estate, paths, needs, request.weights, risks=risks)
+    limit_risk, tier_any = _risk_today(paths, tiers, int(request.season.sum()))
+    return Solved(
+        fit=fit,
+        request=request,
+        futures=futures,
+        estate=estate,
+        paths=paths,
+        needs=needs,
+        levels=levels,
+        risks=risks,
+        limit_risk=limit_risk,
+        tier_any=tier_any,
+    )
+
+
+def _all_nodes(estate: Estate) -> tuple[str, ...]:
+    topology = estate.topology
+    return (*topology.services, *topology.databases, *topology.externals, *topology.pools)
+
+
+def _risk_today(
+    paths: tuple[LimitPaths, ...], tiers: list[int], season_days: int
+) -> tuple[dict[tuple[str, str], LimitRisk], dict[int, np.ndarray]]:
+    """Return what exceeds what, path by path, with the units that exist today."""
+    bounded = [p for p in paths if np.isfinite(p.limit.hard)]
+    if not bounded:
+        return {}, {}
+    scenarios, draws = bounded[0].season_peak.shape
+    first = np.stack(
+        [first_limit([p.breaches[s] for p in bounded], season_days) for s in range(scenarios)]
+    )
+    risk = {
+        p.limit.key: LimitRisk(
+            saturate=p.season_peak > p.limit.breaks_at, first=first == position
+        )
+        for position, p in enumerate(bounded)
+    }
+    tier_any = {
+        tier: np.logical_or.reduce(
+            [
+                np.zeros((scenarios, draws), dtype=bool),
+                *(risk[p.limit.key].saturate for p in bounded if p.limit.tier == tier),
+            ]
+        )
+        for tier in tiers
+    }
+    return risk, tier_any
+
+
+def make_plan(fit: CapacityFit, request: PlanRequest) -> PlanSet:
+    """Return the plan of a request."""
+    from capmodel.plan.assemble import assemble  # noqa: PLC0415  assemble reads Solved
+
+    return assemble(solve(fit, request))

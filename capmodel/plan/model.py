@@ -1,0 +1,383 @@
+"""The model and its fit: history and topology in, everything that a plan needs out.
+
+This module answers: what is learnt from history, what is declared, and what is assumed? It
+orchestrates the layers below and computes nothing of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from capmodel.capacity.loads import CallRatio
+from capmodel.demand import Batched, DemandFit, GivenDemand
+from capmodel.errors import InputError, Problem, nearest
+from capmodel.events import Events
+from capmodel.peaks import PeakFit, fit_peaks
+from capmodel.plan.calls import fit_calls
+from capmodel.plan.today import RootToday, declared_today, measured_today
+from capmodel.schema import Finding, Findings
+from capmodel.topology import Driver, Service, Topology
+from capmodel.usage import LinearUsage, RobustLinear, declared_usage
+
+if TYPE_CHECKING:
+    from capmodel.catalog import Catalog
+    from capmodel.history import History
+    from capmodel.orders import OrdersPolicy
+    from capmodel.plan.planset import PlanSet
+    from capmodel.scenario import LoseZonesOverlay, Scenario
+
+__all__ = ["CapacityFit", "CapacityModel"]
+
+POD_RESOURCES = ("cpu_cores", "memory_gib")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapacityFit:
+    """A fitted (or declared) model: what a plan is made from."""
+
+    topology: Topology
+    events: Events
+    business_tz: str
+    demand: DemandFit | GivenDemand | None
+    """Forecast of what history or a given forecast covers; None when everything is declared."""
+    usage: Mapping[tuple[str, str], LinearUsage]
+    """By (node, resource)."""
+    peaks: PeakFit
+    calls: Mapping[tuple[str, str], CallRatio]
+    """By (caller, node)."""
+    today: Mapping[str, RootToday]
+    """By root."""
+    last_day: date | None
+    """Local date of the last row; None without history."""
+    findings: Findings
+    inputs: Mapping[str, str]
+    """Digest of each input."""
+    owns: tuple[str, ...] = ()
+    """Services with calls whose own history is forecast beside the top-down figure."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Drivers, and services that nothing calls."""
+        return self.topology.roots
+
+    def plan(
+        self,
+        scenarios: Scenario | Sequence[Scenario],
+        *,
+        start: str | date,
+        end: str | date,
+        season: tuple[str | date, str | date] | None = None,
+        risk: float | None = None,
+        seed: int = 0,
+        draws: int = 1000,
+        as_of: str | date | None = None,
+        orders: OrdersPolicy | None = None,
+        catalog: Catalog | None = None,
+        overlays: Sequence[LoseZonesOverlay] = (),
+        title: str = "Capacity review",
+    ) -> PlanSet:
+        """Plan scenarios: capacity, cost, orders and risk.
+
+        Parameters
+        ----------
+        scenarios
+            One or more; probabilities all absent, or summing to 1.
+        start, end
+            Local dates of the horizon, end exclusive.
+        season
+            Span that risk and season cost are counted over; None: the horizon.
+        risk
+            Accepted probability for every tier, instead of the policy's [ratio].
+        seed, draws
+            Random streams and number of paths per scenario.
+        as_of
+            The day on which the plan is made; None: the local date after the last row.
+        orders, catalog, overlays
+            Lead times, prices and failures to look at.
+        title
+            Heading of the report.
+
+        Raises
+        ------
+        InputError
+            For dates, scenarios or names that do not fit, all of them together.
+        """
+        from capmodel.plan.make import PlanRequest, make_plan  # noqa: PLC0415  heavy layers
+
+        listed = [scenarios] if not isinstance(scenarios, Sequence) else list(scenarios)
+        request = PlanRequest.of(
+            self,
+            scenarios=listed,
+            start=start,
+            end=end,
+            season=season,
+            risk=risk,
+            seed=seed,
+            draws=draws,
+            as_of=as_of,
+            orders=orders,
+            catalog=catalog,
+            overlays=tuple(overlays),
+            title=title,
+        )
+        return make_plan(self, request)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapacityModel:
+    """What to fit with: topology, calendar, demand model and usage model.
+
+    Without a topology each service of the history is its own driver.
+    """
+
+    topology: Topology | None = None
+    events: Events = field(default_factory=Events.none)
+    demand: Batched = field(default_factory=Batched)
+    usage: RobustLinear = field(default_factory=RobustLinear)
+    given: GivenDemand | None = None
+    """A forecast from elsewhere, used instead of `demand` for the roots it covers."""
+
+    def fit(
+        self, history: History, *, fine: History | None = None, accept: Sequence[str] = ()
+    ) -> CapacityFit:
+        """Fit demand, usage, calls and burst.
+
+        Parameters
+        ----------
+        history
+            The coarse history (hourly).
+        fine
+            Minutes, for the burst within the hour.
+        accept
+            Codes of disqualifying findings that are overruled; recorded as assumptions.
+
+        Raises
+        ------
+        InputError
+            For disqualifying findings that are not accepted, and for nodes of the topology that
+            neither history nor declaration describes.
+        """
+        findings = self._checked(history, fine, accept)
+        topology = self.topology or own_drivers(history)
+        _require_described(topology, history, self.given)
+        clean = history.masked()
+        calls, call_findings = fit_calls(clean, topology, events=self.events)
+        demand: DemandFit | GivenDemand
+        owns: tuple[str, ...] = ()
+        if self.given is not None:
+            demand, demand_findings = self.given, ()
+        else:
+            wanted = _to_forecast(topology, history)
+            demand = self.demand.fit(clean.select(wanted), events=self.events)
+            demand_findings = demand.refused
+            owns = tuple(n for n in demand.services if topology.calls_of(n))
+        usage, usage_findings = self._usage(topology, history)
+        peaks = self._peaks(topology, fine)
+        return CapacityFit(
+            topology=topology,
+            events=self.events,
+            business_tz=history.business_tz,
+            demand=demand,
+            usage=usage,
+            peaks=peaks,
+            calls=calls,
+            today=measured_today(topology, clean, fine, peaks=peaks, events=self.events),
+            last_day=_last_local_day(history),
+            findings=findings + Findings((*call_findings, *demand_findings, *usage_findings)),
+            inputs={
+                "history": history.digest(),
+                **({"fine": fine.digest()} if fine is not None else {}),
+            },
+            owns=owns,
+        )
+
+    def declare(self, *, business_tz: str = "UTC", fine: History | None = None) -> CapacityFit:
+        """Return the same fit without history: everything is stated, ``basis=assumed``.
+
+        Raises
+        ------
+        InputError
+            For every field that would need history.
+        """
+        if self.topology is None:
+            raise InputError.of(
+                "declare",
+                got="no topology",
+                expected="a topology that declares drivers, calls and usage",
+                do="Pass CapacityModel(topology=...).",
+            )
+        _require_declared(self.topology, self.given)
+        edges = {
+            (caller, node): CallRatio(caller=caller, node=node, ratio=float(ratio))
+            for node in self.topology.order
+            for caller, ratio in self.topology.calls_of(node).items()
+        }
+        peaks = self._peaks(self.topology, fine)
+        return CapacityFit(
+            topology=self.topology,
+            events=self.events,
+            business_tz=business_tz,
+            demand=self.given,
+            usage=_declared(self.topology),
+            peaks=peaks,
+            calls=edges,
+            today=declared_today(self.topology, self.given, peaks=peaks),
+            last_day=None,
+            findings=Findings(),
+            inputs={"fine": fine.digest()} if fine is not None else {},
+        )
+
+    def _checked(
+        self, history: History, fine: History | None, accept: Sequence[str]
+    ) -> Findings:
+        findings = history.check() + (fine.check(fine=True) if fine is not None else Findings())
+        refused = findings.errors(accept)
+        if refused:
+            raise InputError(
+                Problem(
+                    where=f.service or "history",
+                    got=f"{f.code}: {f.message}",
+                    expected="data without disqualifying findings",
+                    do=f"Repair the data, or overrule it: accept: [{f.code}].",
+                )
+                for f in refused
+            )
+        return findings
+
+    def _usage(
+        self, topology: Topology, history: History
+    ) -> tuple[dict[tuple[str, str], LinearUsage], tuple[Finding, ...]]:
+        usage = _declared(topology)
+        known = set(history.services)
+        wanted = [n for n in (*topology.services, *topology.databases) if n in known]
+        fit = self.usage.fit(history.masked(keep_tags=("load_test",)).select(tuple(wanted)))
+        for one in fit.fits:
+            usage.setdefault((one.service, one.resource), one)
+        refused = tuple(f for f in fit.refused if f.service not in _fully_declared(topology))
+        return usage, refused
+
+    def _peaks(self, topology: Topology, fine: History | None) -> PeakFit:
+        declared = {
+            name: driver.peak_minute_x
+            for name, driver in topology.drivers.items()
+            if driver.peak_minute_x is not None
+        }
+        if fine is None:
+            return PeakFit.assumed(topology.roots).with_declared(declared)
+        roots = [r for r in topology.roots if r in fine.services]
+        return fit_peaks(fine, events=self.events, services=roots).with_declared(declared)
+
+
+def _last_local_day(history: History) -> date:
+    last = history.end.astype("datetime64[s]").astype(datetime) - timedelta(seconds=1)
+    return last.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(history.business_tz)).date()
+
+
+def own_drivers(history: History) -> Topology:
+    """Return the topology in which every service with demand stands for itself."""
+    drivers, services = {}, {}
+    for name in history.services:
+        measured = history.measured(name)
+        if "per_min" in measured:
+            drivers[name] = Driver()
+        elif "rps" in measured:
+            services[name] = Service()
+    return Topology(drivers=drivers, services=services)
+
+
+def _to_forecast(topology: Topology, history: History) -> tuple[str, ...]:
+    known = set(history.services)
+    nodes = (*topology.drivers, *topology.services)
+    declared = {n for n, d in topology.drivers.items() if d.today_per_min is not None}
+    declared |= {n for n, s in topology.services.items() if s.today_rps is not None}
+    with_demand = {n for n in known if {"per_min", "rps"} & set(history.measured(n))}
+    return tuple(n for n in nodes if n in with_demand and n not in declared)
+
+
+def _declared(topology: Topology) -> dict[tuple[str, str], LinearUsage]:
+    usage: dict[tuple[str, str], LinearUsage] = {}
+    for kind in (topology.services, topology.databases):
+        for name, node in kind.items():
+            for resource, coefficients in node.usage.items():
+                if not isinstance(coefficients, str):
+                    usage[name, resource] = declared_usage(name, resource, coefficients)
+    return usage
+
+
+def _fully_declared(topology: Topology) -> set[str]:
+    declared = _declared(topology)
+    return {n for n in topology.services if any((n, r) in declared for r in POD_RESOURCES)} | {
+        n for n in topology.databases if (n, "cpu_cores") in declared
+    }
+
+
+def _require_described(topology: Topology, history: History, given: Any) -> None:  # noqa: ANN401
+    """Refuse nodes that neither history nor declaration describes, all at once."""
+    known = set(history.services)
+    declared = _fully_declared(topology)
+    covered = set(given.services) if given is not None else set()
+    problems = []
+    for name, driver in topology.drivers.items():
+        if name not in known | covered and driver.today_per_min is None and not driver.calls:
+            problems.append(_without_history("drivers", name, known, "today_per_min"))
+    for name, service in topology.services.items():
+        needs_demand = not service.calls and service.today_rps is None and name not in covered
+        needs_usage = service.pod is not None and name not in declared
+        if name not in known and needs_demand:
+            problems.append(_without_history("services", name, known, "today_rps"))
+        elif name not in known and needs_usage and service.replicas.today is None:
+            problems.append(_without_history("services", name, known, "usage"))
+    problems += [
+        _without_history("databases", name, known, "usage")
+        for name in topology.databases
+        if name not in known and name not in declared
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _without_history(kind: str, name: str, known: set[str], do: str) -> Problem:
+    close = nearest(name, known)
+    hint = f'Did you mean "{close}"? Else declare {do}.' if close else f"Add its rows or declare {do}."
+    return Problem(
+        where=f"{kind}.{name}",
+        got="no rows in the history",
+        expected=f"history for it, or {do} declared in the topology",
+        do=hint,
+    )
+
+
+def _require_declared(topology: Topology, given: Any) -> None:  # noqa: ANN401
+    """Refuse whatever would need a history, all at once."""
+    covered = set(given.services) if given is not None else set()
+    problems = []
+    for kind, field_name in (("drivers", "today_per_min"), ("services", "today_rps")):
+        for name, node in getattr(topology, kind).items():
+            if not node.calls and getattr(node, field_name) is None and name not in covered:
+                problems.append(_undeclared(f"{kind}.{name}.{field_name}"))
+    for node in topology.order:
+        for caller, ratio in topology.calls_of(node).items():
+            if ratio == "fit":
+                problems.append(_undeclared(f"{node}.calls.{caller}"))
+    for kind_name in ("services", "databases"):
+        for name, node in getattr(topology, kind_name).items():
+            for resource, coefficients in node.usage.items():
+                if coefficients == "fit":
+                    problems.append(_undeclared(f"{kind_name}.{name}.usage.{resource}"))
+    if problems:
+        raise InputError(problems)
+
+
+def _undeclared(where: str) -> Problem:
+    return Problem(
+        where=where,
+        got="nothing to fit it from: the study has no history",
+        expected="a declared number",
+        do="Declare it, or add history: {base: FILE} to the study.",
+    )

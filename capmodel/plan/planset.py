@@ -1,0 +1,343 @@
+"""A plan: frames, sentences and provenance in one frozen object that saves to canonical JSON.
+
+This module answers: what did we plan, why, what changed, and what if traffic were k times today's?
+It draws and writes through the report and plot layers and computes no capacity of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import pandas as pd
+
+from capmodel import documents
+from capmodel.capacity.curves import curve_from_dict, sweep_points
+from capmodel.errors import InputError, Problem, nearest
+from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
+from capmodel.plan.diffs import diff_frames
+from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.sentences import headline_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from capmodel.plots import Marks
+
+__all__ = ["PlanSet", "load_plan"]
+
+SCHEMA: Final = "capmodel.plan/1"
+PACKAGES: Final = ("capmodel", "numpy", "pandas", "scipy", "pydantic", "holidays")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanSet:
+    """The plan of several scenarios and their mixture.
+
+    ``frames`` are the results by name (see :meth:`to_frame`), ``meta`` what was asked, ``curves``
+    each limit's usage by multiple of today, ``environment`` the versions it was made with.
+    """
+
+    frames: Mapping[str, pd.DataFrame]
+    meta: Mapping[str, Any]
+    curves: tuple[Mapping[str, Any], ...]
+    environment: Mapping[str, str]
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Names of the scenarios, in order."""
+        return tuple(s["name"] for s in self.meta["scenarios"])
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything but the environment."""
+        return documents.sha256_hex(documents.canonical_json(self._body()))
+
+    def to_frame(self, name: str = "limits") -> pd.DataFrame:
+        """Return one of the plan's frames.
+
+        Parameters
+        ----------
+        name
+            demand, yoy, lifts, fits, limits, services, nodes, databases, sizing, cost, waterfall,
+            orders, remedies, risk, factors, assumptions or findings.
+
+        Raises
+        ------
+        InputError
+            For an unknown name, naming the nearest.
+        """
+        if name not in self.frames:
+            close = nearest(name, self.frames)
+            raise InputError.of(
+                "to_frame",
+                got=repr(name),
+                expected=f"one of: {', '.join(self.frames)}",
+                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
+            )
+        return self.frames[name].copy()
+
+    def headline(self) -> str:
+        """Return what breaks first, when, what to order by when, at which cost and risk."""
+        return "\n".join(headline_of(self.frames, self.meta))
+
+    def explain(self, node: str, limit: str, *, scenario: str | None = None) -> pd.DataFrame:
+        """Return the chain of factors behind a limit's P50, each with its source.
+
+        Raises
+        ------
+        InputError
+            For an unknown node, limit or scenario, naming the nearest.
+        """
+        factors = self.frames["factors"]
+        wanted = {"scenario": scenario or self._main, "node": node, "limit": limit}
+        for column, value in wanted.items():
+            known = list(dict.fromkeys(factors[column]))
+            if value not in known:
+                close = nearest(value, known)
+                raise InputError.of(
+                    f"explain.{column}",
+                    got=repr(value),
+                    expected=f"one of: {', '.join(known) or 'none'}",
+                    do=f'Did you mean "{close}"?' if close else "Choose one of these.",
+                )
+            factors = factors[factors[column] == value]
+        columns = ["step", "factor", "value", "unit", "basis", "source"]
+        return factors[columns].reset_index(drop=True)
+
+    @property
+    def _main(self) -> str:
+        """The likeliest scenario: what is shown where one has to be chosen."""
+        ranked = sorted(self.meta["scenarios"], key=lambda s: -float(s["weight"]))
+        return str(ranked[0]["name"])
+
+    def sweep(self, multiples: Sequence[float]) -> pd.DataFrame:
+        """Return how full each limit is at multiples of today's traffic.
+
+        Central coefficients, integer pods and nodes, no failures.
+
+        Raises
+        ------
+        InputError
+            For a multiple that is not positive.
+        """
+        wrong = [x for x in multiples if not x > 0]
+        if wrong:
+            raise InputError.of(
+                "sweep", got=wrong, expected="multiples above 0", do="1.0 is today's traffic."
+            )
+        rows = [
+            (row["node"], row["limit"], point.x, point.usage, row["unit"], row["hard"],
+             point.utilization, point.status)
+            for row in self.curves
+            for point in sweep_points(
+                curve_from_dict(row["curve"]),
+                hard=row["hard"],
+                policy_x=row["policy_x"],
+                multiples=multiples,
+            )
+        ]  # fmt: skip
+        columns = ["node", "limit", "x", "usage", "unit", "hard", "utilization", "status"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def diff(self, old: str | PlanSet, new: str | PlanSet | None = None) -> pd.DataFrame:
+        """Return what differs between two scenarios of this plan, or from an older plan.
+
+        Parameters
+        ----------
+        old, new
+            Two scenario names; or an older plan alone, which this one is compared with.
+        """
+        if isinstance(old, PlanSet):
+            return diff_frames(old.frames, self.frames)
+        if not isinstance(new, str):
+            raise InputError.of(
+                "diff", got=repr(new), expected="two scenario names", do='diff("base", "high")'
+            )
+        return diff_frames(self._only(old), self._only(new))
+
+    def _only(self, scenario: str) -> dict[str, pd.DataFrame]:
+        if scenario not in (*self.scenarios, MIXTURE):
+            close = nearest(scenario, self.scenarios)
+            raise InputError.of(
+                "diff",
+                got=repr(scenario),
+                expected=f"one of: {', '.join((*self.scenarios, MIXTURE))}",
+                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
+            )
+        return {
+            name: frame[frame["scenario"] == scenario].assign(scenario="")
+            for name, frame in self.frames.items()
+            if "scenario" in frame.columns
+        }
+
+    def plot(
+        self,
+        name: str = "limits",
+        *,
+        ax: Axes | None = None,
+        scenario: str | None = None,
+        of: str | None = None,
+    ) -> Axes:
+        """Draw a figure of the plan: demand, lifts, limits, orders or waterfall."""
+        from capmodel import plots  # noqa: PLC0415  matplotlib only when drawn
+
+        shown = scenario or (MIXTURE if name in {"limits", "waterfall"} else self._main)
+        return plots.plot(name, self.frames, ax=ax, scenario=shown, of=of, marks=self._marks())
+
+    def _marks(self) -> Marks:
+        from capmodel.plots import Marks  # noqa: PLC0415
+
+        return Marks(
+            season_x=self.meta["season_x"],
+            freeze=tuple((f["start"], f["end"]) for f in self.meta["freeze"]),
+            as_of=str(self.meta["as_of"]),
+        )
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Return the review as one self-contained page, and write it where a path is given."""
+        from capmodel import report  # noqa: PLC0415
+
+        text = report.to_html(
+            self.frames,
+            title=self.meta["title"],
+            headline=headline_of(self.frames, self.meta),
+            provenance=self.provenance(),
+            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            marks=self._marks(),
+            notes=self.meta["notes"],
+        )
+        if path is not None:
+            documents.write_text_atomic(path, text)
+        return text
+
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """Return the summary for a pull request or wiki, and write it where a path is given."""
+        from capmodel import report  # noqa: PLC0415
+
+        text = report.to_markdown(
+            self.frames,
+            title=self.meta["title"],
+            headline=headline_of(self.frames, self.meta),
+            provenance=self.provenance(),
+            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+        )
+        if path is not None:
+            documents.write_text_atomic(path, text)
+        return text
+
+    def provenance(self) -> dict[str, str]:
+        """Return what the plan rests on: hash, as-of date, seed, inputs, versions."""
+        inputs = {f"input {name}": digest for name, digest in self.meta["inputs"].items()}
+        return {
+            "plan hash": self.hash,
+            "as_of": str(self.meta["as_of"]),
+            "seed": str(self.meta["seed"]),
+            "draws per scenario": str(self.meta["draws"]),
+            **inputs,
+            **dict(self.environment),
+        }
+
+    def to_json(self) -> str:
+        """Return the plan as canonical JSON: the same plan gives the same bytes."""
+        body = self._body()
+        text = documents.canonical_json(
+            {
+                "schema": SCHEMA,
+                "hash": documents.sha256_hex(documents.canonical_json(body)),
+                "plan": body,
+                "environment": self.environment,
+            }
+        )
+        return text + "\n"
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "meta": self.meta,
+            "frames": {name: frame_to_json(name, frame) for name, frame in self.frames.items()},
+            "curves": list(self.curves),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan to a JSON file."""
+        documents.write_text_atomic(path, self.to_json())
+
+    def write(self, folder: str | Path) -> None:
+        """Write plan.json, review.html, review.md and one CSV per frame; the folder is swapped."""
+        from capmodel import report  # noqa: PLC0415
+
+        def fill(place: Path) -> None:
+            self.save(place / "plan.json")
+            self.to_html(place / "review.html")
+            self.to_markdown(place / "review.md")
+            report.write_csvs(self.frames, place / "csv")
+
+        documents.swap_folder(Path(folder), fill)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a saved plan.
+
+        Raises
+        ------
+        InputError
+            For a file that is no plan, or whose hash does not match its content.
+        """
+        file = Path(path)
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError.of(
+                str(path), got=str(error), expected="a saved plan", do="Name a plan.json."
+            ) from error
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise InputError.of(
+                str(path),
+                got=f"schema {data.get('schema') if isinstance(data, dict) else None!r}",
+                expected=SCHEMA,
+                do="Name a plan.json of this version.",
+            )
+        body = data["plan"]
+        if documents.sha256_hex(documents.canonical_json(body)) != data["hash"]:
+            raise InputError(
+                Problem(
+                    where=str(path),
+                    got="content that does not match its hash",
+                    expected="an unedited plan",
+                    do="Make the plan again from its study.",
+                )
+            )
+        return cls(
+            frames={n: frame_from_json(n, body["frames"][n]) for n in FRAMES if n in body["frames"]},
+            meta=body["meta"],
+            curves=tuple(body["curves"]),
+            environment=data["environment"],
+        )
+
+    def __repr__(self) -> str:
+        return self.headline()
+
+    def _repr_html_(self) -> str:
+        from html import escape  # noqa: PLC0415
+
+        lines = "".join(f"<p>{escape(line)}</p>" for line in headline_of(self.frames, self.meta))
+        limits = self.frames["limits"]
+        shown = limits[limits["scenario"] == MIXTURE].head(20)
+        columns = ["node", "limit", "utilization_p50", "p_saturate", "first_hard_breach", "status"]
+        return lines + str(shown[columns].to_html(index=False))
+
+
+def load_plan(path: str | Path) -> PlanSet:
+    """Read a saved plan, see :meth:`PlanSet.load`."""
+    return PlanSet.load(path)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that a plan was made with."""
+    found = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,182 @@
+"""What is asked of a plan: scenarios, dates, seed, prices and lead times, checked together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capmodel.catalog import Catalog
+from capmodel.errors import InputError, Problem
+from capmodel.orders import OrdersPolicy
+from capmodel.scenario import LoseZonesOverlay, Scenario, check_names, mixture_weights
+
+if TYPE_CHECKING:
+    from capmodel.plan.model import CapacityFit
+
+__all__ = ["PlanRequest"]
+
+MIN_DRAWS = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanRequest:
+    """A checked request; dates are local, ends exclusive."""
+
+    scenarios: tuple[Scenario, ...]
+    weights: np.ndarray
+    """Probability of each scenario, shape (S,)."""
+    start: date
+    end: date
+    season_start: date
+    season_end: date
+    risk: float | None
+    seed: int
+    draws: int
+    as_of: date
+    orders: OrdersPolicy
+    catalog: Catalog
+    overlays: tuple[LoseZonesOverlay, ...]
+    title: str
+
+    @classmethod
+    def of(
+        cls,
+        fit: CapacityFit,
+        *,
+        scenarios: Sequence[Scenario],
+        start: str | date,
+        end: str | date,
+        season: tuple[str | date, str | date] | None,
+        risk: float | None,
+        seed: int,
+        draws: int,
+        as_of: str | date | None,
+        orders: OrdersPolicy | None,
+        catalog: Catalog | None,
+        overlays: tuple[LoseZonesOverlay, ...],
+        title: str,
+    ) -> PlanRequest:
+        """Check and complete a request.
+
+        Raises
+        ------
+        InputError
+            With every problem of dates, numbers, scenarios and names.
+        """
+        first, last = as_date(start, "start"), as_date(end, "end")
+        season_first = as_date(season[0], "season.start") if season else first
+        season_last = as_date(season[1], "season.end") if season else last
+        made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, first)
+        problems = [
+            *_date_problems(fit, first, last, season_first, season_last),
+            *_number_problems(risk, seed, draws),
+        ]
+        if problems:
+            raise InputError(problems)
+        check_names(scenarios, roots=fit.roots, events=_event_names(fit))
+        return cls(
+            scenarios=tuple(scenarios),
+            weights=mixture_weights(scenarios),
+            start=first,
+            end=last,
+            season_start=season_first,
+            season_end=season_last,
+            risk=risk,
+            seed=seed,
+            draws=draws,
+            as_of=made,
+            orders=orders if orders is not None else OrdersPolicy(),
+            catalog=catalog if catalog is not None else Catalog.builtin(),
+            overlays=overlays,
+            title=title,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the scenarios, in order."""
+        return tuple(s.name for s in self.scenarios)
+
+    @property
+    def dates(self) -> np.ndarray:
+        """Local days of the horizon, datetime64[D], shape (N,)."""
+        return np.arange(np.datetime64(self.start), np.datetime64(self.end))
+
+    @property
+    def season(self) -> np.ndarray:
+        """Which days belong to the season, shape (N,)."""
+        dates = self.dates
+        return (dates >= np.datetime64(self.season_start)) & (
+            dates < np.datetime64(self.season_end)
+        )
+
+
+def as_date(value: str | date, where: str) -> date:
+    """Return a date from ISO text or a date.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise InputError.of(
+            where, got=repr(value), expected="an ISO date such as 2026-11-02", do="Rewrite it."
+        ) from None
+
+
+def _default_as_of(fit: CapacityFit, start: date) -> date:
+    return fit.last_day + timedelta(days=1) if fit.last_day is not None else start
+
+
+def _event_names(fit: CapacityFit) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*fit.events.names, *fit.events.spans]))
+
+
+def _date_problems(
+    fit: CapacityFit, start: date, end: date, season_start: date, season_end: date
+) -> list[Problem]:
+    problems = []
+    if end <= start:
+        problems.append(
+            Problem("end", f"{end}, not after start {start}", "an end after the start", "Swap them.")
+        )
+    if not (start <= season_start < season_end <= end):
+        problems.append(
+            Problem(
+                where="season",
+                got=f"{season_start} to {season_end}",
+                expected=f"a span inside the horizon {start} to {end}",
+                do="Move the season or widen the horizon.",
+            )
+        )
+    if fit.last_day is not None and start <= fit.last_day:
+        problems.append(
+            Problem(
+                where="start",
+                got=f"{start}, but the history ends on {fit.last_day}",
+                expected="a horizon after the last day of history",
+                do=f"Start on {fit.last_day + timedelta(days=1)} or later, or cut the history.",
+            )
+        )
+    return problems
+
+
+def _number_problems(risk: float | None, seed: int, draws: int) -> list[Problem]:
+    problems = []
+    if risk is not None and not 0 < risk < 1:
+        problems.append(Problem("risk", str(risk), "a ratio in (0, 1)", "Write 2 % as 0.02."))
+    if seed < 0:
+        problems.append(Problem("seed", str(seed), "an integer of 0 or more", "Choose another."))
+    if draws < MIN_DRAWS:
+        problems.append(
+            Problem("draws", str(draws), f"{MIN_DRAWS} paths or more", "1000 is the usual choice.")
+        )
+    return problems

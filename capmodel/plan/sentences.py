@@ -1,0 +1,124 @@
+"""The headline: what breaks first, when, what to order by when, at which cost and risk."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import pandas as pd
+
+from capmodel.plan.frames_limits import MIXTURE
+
+__all__ = ["headline_of"]
+
+NOUNS: Final[Mapping[str, str]] = {
+    "cpu_cores": "CPU",
+    "memory_gib": "memory",
+    "connections": "connections",
+    "quota": "quota",
+    "nodes": "nodes",
+}
+
+
+def headline_of(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the plan in sentences, the most important first."""
+    sentences = [
+        *_first_breaks(frames["limits"], meta),
+        *_peaks(frames, meta),
+        *_orders(frames["orders"]),
+        *_risk(frames["risk"]),
+        *_cost(frames["cost"]),
+    ]
+    return tuple(sentences)
+
+
+def _day(text: str) -> str:
+    day = dt.date.fromisoformat(text)
+    return f"{day:%a} {text}"
+
+
+def _main(meta: Mapping[str, Any]) -> str:
+    return str(max(meta["scenarios"], key=lambda s: float(s["weight"]))["name"])
+
+
+def _first_breaks(limits: pd.DataFrame, meta: Mapping[str, Any]) -> list[str]:
+    rows = limits[(limits["scenario"] == MIXTURE) & (limits["status"] != "GREY")]
+    if rows.empty:
+        return ["No limit is bounded by evidence: declare limits, replicas.max or nodes today."]
+    broken = rows[rows["first_hard_breach"] != ""]
+    if broken.empty:
+        top = rows.sort_values("p_saturate", ascending=False, kind="stable").iloc[0]
+        return [
+            f"No hard limit is exceeded at P50. Closest: {top['node']} {NOUNS[top['limit']]}, "
+            f"{top['utilization_p50']:.0%} full at the season's P50 peak, exceeded with "
+            f"probability {top['p_saturate']:.1%}."
+        ]
+    first = broken.iloc[0]
+    words = f"at {first['breaks_at_x']:.2f} x today's traffic"
+    sentences = [
+        f"First to break: {first['node']} {NOUNS[first['limit']]} on "
+        f"{_day(first['first_hard_breach'])}, {words} "
+        f"({first['peak_p50']:,.5g} of {first['hard']:,.5g} {first['unit']} at the season's P50 "
+        f"peak; exceeded with probability {first['p_saturate']:.0%})."
+    ]
+    rest = [f"{r.node} {NOUNS[str(r.limit)]} ({r.first_hard_breach})" for r in broken.iloc[1:].itertuples()]
+    if rest:
+        more = f" and {len(rest) - 4} more" if len(rest) > 4 else ""  # noqa: PLR2004  four fit a line
+        sentences.append(f"Then: {', '.join(rest[:4])}{more}.")
+    del meta
+    return sentences
+
+
+def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[str]:
+    demand = frames["demand"]
+    name = _main(meta)
+    days = demand[(demand["scenario"] == name) & (demand["window"] == "day")]
+    sentences = []
+    for root, rows in days.groupby("service", sort=False):
+        peak = rows.loc[rows["peak_p50"].idxmax()]
+        today = meta["today"].get(root, {}).get("value")
+        unit = "/min" if peak["quantity"] == "per_min" else "/s"
+        event = f", {peak['event'].replace('_', ' ')}" if peak["event"] else ""
+        now = f"; today {today:,.0f}{unit}" if today and math.isfinite(today) else ""
+        sentences.append(
+            f"Scenario {name}: {root} peaks at {peak['peak_p50']:,.0f}{unit} (P95 "
+            f"{peak['peak_p95']:,.0f}) in the busiest minute of {_day(peak['date'])}{event}{now}."
+        )
+    return sentences
+
+
+def _orders(orders: pd.DataFrame) -> list[str]:
+    if orders.empty:
+        return ["Nothing has to be ordered."]
+    sentences = []
+    for row in orders.to_dict("records"):
+        when = row["recommended_by"] or row["latest_by"]
+        latest = f", at the latest {row['latest_by']}" if row["latest_by"] != when else ""
+        usd = row["usd"]
+        money = f", {usd:,.2f} USD for the season" if isinstance(usd, Decimal) and usd else ""
+        sentences.append(
+            f"{row['status']}: {row['action']} by {when or 'now'}{latest} "
+            f"(in place {row['in_place_by']}){money}."
+        )
+    return sentences
+
+
+def _risk(risk: pd.DataFrame) -> list[str]:
+    rows = risk[risk["scenario"] == MIXTURE]
+    return [
+        f"Tier {row['tier']}: some limit is exceeded with probability {row['p_any']:.1%} as things "
+        f"stand, {row['p_any_after_orders']:.1%} once everything is ordered (accepted "
+        f"{row['risk']:.1%})."
+        for row in rows.to_dict("records")
+    ]
+
+
+def _cost(cost: pd.DataFrame) -> list[str]:
+    rows = cost[cost["scenario"] == MIXTURE]
+    if rows.empty:
+        return []
+    total = sum(rows["usd"], Decimal(0))
+    return [f"The season costs {total:,.2f} USD on demand, prices as of {rows['as_of'].min()}."]

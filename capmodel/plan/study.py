@@ -1,0 +1,279 @@
+"""A study: one file that names history, topology, scenarios, catalog, horizon and as-of date.
+
+This module answers: what does a study file say, and which objects does it stand for? It reads the
+files it names; everything it computes is computed by :mod:`capmodel.plan.model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from capmodel import documents
+from capmodel.catalog import Catalog
+from capmodel.errors import InputError, Problem
+from capmodel.events import Events
+from capmodel.orders import OrdersPolicy
+from capmodel.plan.model import CapacityFit, CapacityModel
+from capmodel.scenario import LoseZonesOverlay, Scenario
+from capmodel.topology import Topology
+
+if TYPE_CHECKING:
+    from capmodel.history import History
+    from capmodel.plan.planset import PlanSet
+
+__all__ = ["Study"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
+    )
+
+
+class Span(_Spec):
+    """Local dates; start inclusive, end exclusive."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end <= self.start:
+            msg = f"end {self.end} is not after start {self.start}"
+            raise ValueError(msg)
+        return self
+
+
+class HistoryFiles(_Spec):
+    """The files of the past."""
+
+    base: Path
+    fine: Path | None = None
+    accept: tuple[str, ...] = ()
+    """Disqualifying findings that are overruled, by code."""
+    naive_tz: str | None = None
+    """What naive times of a CSV mean; None: naive times are refused."""
+
+
+class GivenDemandFile(_Spec):
+    """A forecast from elsewhere: p10, p50 and p90 by service and time."""
+
+    given: Path
+
+
+class CatalogChoice(_Spec):
+    """Which prices and shapes apply."""
+
+    region: str = "us-east-1"
+    overlay: Path | None = None
+
+
+class EventToAdd(_Spec):
+    """A custom event of one or more local days."""
+
+    name: str
+    start: date
+    days: Annotated[int, Field(ge=1)] = 1
+    tag: str = "custom"
+
+
+class Country(_Spec):
+    """Public holidays of a country."""
+
+    country: str
+    subdiv: str | None = None
+
+
+class Calendar(_Spec):
+    """The calendar and what is added to it."""
+
+    calendar: Literal["us_retail", "none"] | Country = "us_retail"
+    years: tuple[int, int] | None = None
+    """First and last year; None: from the first row of history to the end of the horizon."""
+    add: tuple[EventToAdd, ...] = ()
+
+
+class Study(_Spec):
+    """Everything a plan is made from, in one file."""
+
+    title: str = "Capacity review"
+    business_tz: str
+    as_of: date | None = None
+    horizon: Span
+    season: Span | None = None
+    """The span that risk and season cost are counted over; None: the horizon."""
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
+    topology: Path | None = None
+    history: HistoryFiles | None = None
+    demand: GivenDemandFile | None = None
+    catalog: CatalogChoice = Field(default_factory=CatalogChoice)
+    events: Calendar = Field(default_factory=Calendar)
+    orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
+    scenarios: dict[str, dict[str, Any]] | list[Path]
+    overlays: tuple[LoseZonesOverlay, ...] = ()
+
+    _path: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _season_inside(self) -> Self:
+        season = self.season
+        if season and not (self.horizon.start <= season.start and season.end <= self.horizon.end):
+            raise InputError.of(
+                "season",
+                got=f"{season.start} to {season.end}",
+                expected=f"a span inside the horizon {self.horizon.start} to {self.horizon.end}",
+                do="Move the season or widen the horizon.",
+            )
+        if self.history is None and self.topology is None:
+            raise InputError.of(
+                "study",
+                got="neither history nor topology",
+                expected="a history to learn from, a topology that declares, or both",
+                do="Add history: {base: FILE} or topology: FILE.",
+            )
+        return self
+
+    @classmethod
+    def read(cls, path: str | Path, *, overrides: Mapping[str, str] | None = None) -> Self:
+        """Read a study file; paths in it are relative to its folder.
+
+        Parameters
+        ----------
+        path
+            The YAML file.
+        overrides
+            Field path to YAML scalar, for example
+            ``{"scenarios.base.growth_yoy_x.checkouts": "1.4"}``.
+
+        Raises
+        ------
+        InputError
+            For every problem of the file together, each with its line.
+        """
+        study = documents.read_model(cls, path, overrides=overrides or {})
+        study._path = Path(path)  # noqa: SLF001  our own private attribute
+        return study
+
+    def _at(self, path: Path) -> Path:
+        return path if path.is_absolute() else self._path.parent / path
+
+    def read_topology(self) -> Topology | None:
+        """Return the topology that the study names."""
+        return Topology.read(self._at(self.topology)) if self.topology else None
+
+    def read_scenarios(self) -> tuple[Scenario, ...]:
+        """Return the scenarios, in the order of the file.
+
+        Raises
+        ------
+        InputError
+            With every problem of every scenario.
+        """
+        result, problems = [], []
+        for name, (fields, file) in self._scenario_fields().items():
+            try:
+                given = {"name": name, **fields}
+                result.append(documents.validate(Scenario, given, where=f"scenarios.{name}"))
+            except InputError as error:
+                problems += documents.locate(error, file).problems
+        if problems:
+            raise InputError(problems)
+        return tuple(result)
+
+    def _scenario_fields(self) -> dict[str, tuple[Mapping[str, Any], Path]]:
+        """Return each scenario's fields and the file they stand in."""
+        if isinstance(self.scenarios, dict):
+            return {name: (fields, self._path) for name, fields in self.scenarios.items()}
+        found: dict[str, tuple[Mapping[str, Any], Path]] = {}
+        for listed in self.scenarios:
+            file = self._at(listed)
+            for name, fields in documents.read_yaml(file).items():
+                if name in found:
+                    raise InputError.of(
+                        str(listed),
+                        got=f'scenario "{name}", which {found[name][1].name} holds already',
+                        expected="each scenario in one file",
+                        do="Rename one of the two.",
+                    )
+                found[name] = (fields, file)
+        return found
+
+    def read_history(self) -> tuple[History | None, History | None]:
+        """Return the coarse history and the fine one, None where the study names none."""
+        if self.history is None:
+            return None, None
+        base = self._read(self._at(self.history.base))
+        fine = self._read(self._at(self.history.fine)) if self.history.fine else None
+        return base, fine
+
+    def _read(self, path: Path) -> History:
+        from capmodel import sources  # noqa: PLC0415  pyarrow only when a file is read
+
+        if path.suffix in {".parquet", ".pq"}:
+            return sources.read_parquet(path, business_tz=self.business_tz)
+        naive_tz = self.history.naive_tz if self.history else None
+        return sources.read_csv(path, business_tz=self.business_tz, naive_tz=naive_tz)
+
+    def read_catalog(self) -> Catalog:
+        """Return the built-in catalog of the region with the study's overlay."""
+        catalog = Catalog.builtin(self.catalog.region)
+        overlay = self.catalog.overlay
+        return catalog.with_overlay(self._at(overlay)) if overlay else catalog
+
+    def make_events(self, first_year: int) -> Events:
+        """Return the calendar from a year (or the declared years) to the end of the horizon."""
+        first, last = self.events.years or (first_year, self.horizon.end.year)
+        chosen = self.events.calendar
+        if isinstance(chosen, Country):
+            events = Events.country(chosen.country, first, last, subdiv=chosen.subdiv)
+        else:
+            events = Events.us_retail(first, last) if chosen == "us_retail" else Events.none()
+        for event in self.events.add:
+            events = events.add(event.name, event.start, days=event.days, tag=event.tag)
+        return events
+
+    def fit(self) -> CapacityFit:
+        """Read the past and fit everything that the study leaves to history."""
+        base, fine = self.read_history()
+        topology = self.read_topology()
+        as_of = self.as_of or self.horizon.start
+        first_year = base.start.astype(object).year if base is not None else as_of.year - 1
+        events = self.make_events(first_year)
+        if self.demand is not None:
+            model = CapacityModel(topology=topology, events=events, given=self._given())
+        else:
+            model = CapacityModel(topology=topology, events=events)
+        if base is None:
+            return model.declare(business_tz=self.business_tz, fine=fine)
+        accept = self.history.accept if self.history else ()
+        return model.fit(base, fine=fine, accept=accept)
+
+    def _given(self) -> Any:  # noqa: ANN401  GivenDemand, imported late
+        from capmodel.demand import GivenDemand  # noqa: PLC0415
+
+        if self.demand is None:
+            raise InputError(Problem("demand", "nothing", "given: FILE", "Name the forecast file."))
+        return GivenDemand.read(self._at(self.demand.given), business_tz=self.business_tz)
+
+    def plan(self, fit: CapacityFit | None = None) -> PlanSet:
+        """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""
+        fit = fit or self.fit()
+        return fit.plan(
+            self.read_scenarios(),
+            start=self.horizon.start,
+            end=self.horizon.end,
+            season=(self.season.start, self.season.end) if self.season else None,
+            seed=self.seed,
+            draws=self.draws,
+            as_of=self.as_of,
+            orders=self.orders,
+            catalog=self.read_catalog(),
+            overlays=self.overlays,
+            title=self.title,
+        )

@@ -1,0 +1,424 @@
+"""What must be provisioned: replicas, nodes and database classes, per scenario and ordered.
+
+This module answers: how many pods and nodes does each scenario ask, which hold row and which path
+ask it, and which database class holds? Per-scenario needs are shown; only the mixture's is ordered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capmodel.capacity.databases import (
+    Caller,
+    ClassChoice,
+    ClassLadder,
+    ClassNeed,
+    DbLimit,
+    choose_class,
+)
+from capmodel.capacity.estate import (
+    Estate,
+    autoscaled_pods,
+    connections_instant,
+    pod_requests,
+    pool_instant,
+    pool_pods_per_zone,
+    pooled_callers,
+    usage_of,
+)
+from capmodel.capacity.nodes import PodShape, PoolNodes, nodes_for
+from capmodel.capacity.remedies import Remedy, class_remedy, connection_remedies
+from capmodel.capacity.replicas import ceil_units
+from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.sizing import HoldNeed, hold_needs, largest
+from capmodel.cost import season_hours, season_usd
+from capmodel.plan.frames_limits import MIXTURE, scenario_weights
+from capmodel.topology import Hold
+
+if TYPE_CHECKING:
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.plan.make import Solved
+
+__all__ = [
+    "DatabaseNeed",
+    "PoolNeed",
+    "ServiceNeed",
+    "Supply",
+    "hold_text",
+    "make_supply",
+    "scenarios_of",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceNeed:
+    """Replicas of a service in one scenario (or the mixture)."""
+
+    rows: tuple[HoldNeed, ...]
+    needed: HoldNeed
+    minimum: int
+    rps: float
+    """Load on the path that asks for them [1/s]."""
+
+    @property
+    def replicas(self) -> float:
+        """Pods, at least the declared minimum; inf where no number suffices."""
+        return max(self.needed.units, float(self.minimum))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolNeed:
+    """Nodes of a pool in one scenario (or the mixture), every pod placed."""
+
+    rows: tuple[HoldNeed, ...]
+    needed: HoldNeed
+    placed: PoolNodes
+    sheet: tuple[Mapping[str, Any], ...]
+    """One row per service: the load and pods of the path that sizes the pool."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatabaseNeed:
+    """Cores, connections and class of a database in one scenario (or the mixture)."""
+
+    cores_p50: float
+    cores_level: float
+    connections_p50: float
+    connections_level: float
+    choice: ClassChoice
+    sheet: tuple[Mapping[str, Any], ...]
+    """One row per caller: pods and connections of the P50 path."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relief:
+    """Smaller connection pools that spare a database a larger class."""
+
+    changes: tuple[tuple[str, int, int], ...]
+    """(service, pool_max today, pool_max needed)."""
+    lead_days: int
+    connections: np.ndarray
+    """Season peaks with the smaller pools, shape (S, D)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Supply:
+    """Needs by (scenario, name); remedies by (node, limit), relief by database."""
+
+    services: Mapping[tuple[str, str], ServiceNeed]
+    pools: Mapping[tuple[str, str], PoolNeed]
+    databases: Mapping[tuple[str, str], DatabaseNeed]
+    remedies: Mapping[tuple[str, str], tuple[Remedy, ...]]
+    relieved: Mapping[str, Relief]
+
+
+def scenarios_of(solved: Solved) -> tuple[str, ...]:
+    """Return the scenarios' names, then the mixture."""
+    return (*solved.request.names, MIXTURE)
+
+
+def hold_text(hold: Hold) -> str:
+    """Return a hold row in words, for example ``P50, lose 1 zone, up to utilization_degraded``."""
+    quantile = "1-risk" if hold.quantile == "1-risk" else f"P{hold.quantile * 100:g}"
+    failure = f"lose {hold.zones_lost} zone, " if hold.zones_lost else ""
+    return f"{quantile}, {failure}up to {hold.up_to}"
+
+
+def hours_of(solved: Solved) -> float:
+    """Return the hours of the season by the local calendar [h]."""
+    request = solved.request
+    return season_hours(request.season_start, request.season_end, tz=solved.fit.business_tz)
+
+
+def make_supply(solved: Solved) -> Supply:
+    """Return what every scenario and the mixture need, and what relieves the databases.
+
+    Where smaller pools alone bring connections within policy and risk, they are taken instead of a
+    larger class: they cost nothing.
+    """
+    names = scenarios_of(solved)
+    paths = {path.limit.key: path for path in solved.paths}
+    remedies: dict[tuple[str, str], tuple[Remedy, ...]] = {}
+    relieved: dict[str, Relief] = {}
+    databases: dict[tuple[str, str], DatabaseNeed] = {}
+    for name in solved.estate.topology.databases:
+        needs = {s: _database(solved, s, name, paths) for s in names}
+        for limit, found in _database_remedies(solved, needs[MIXTURE], name).items():
+            remedies[name, limit] = found
+        relief = _relief(solved, name, paths, remedies.get((name, "connections"), ()))
+        if relief is not None:
+            relieved[name] = relief
+            spared = paths[name, "connections"]
+            paths[name, "connections"] = replace(spared, season_peak=relief.connections)
+            needs = {
+                s: replace(_database(solved, s, name, paths), sheet=need.sheet,
+                           connections_p50=need.connections_p50)
+                for s, need in needs.items()
+            }  # fmt: skip
+        databases.update({(s, name): need for s, need in needs.items()})
+    return Supply(
+        services={(s, n): _service(solved, s, n) for s in names for n in solved.needs.pods},
+        pools={(s, n): _pool(solved, s, n) for s in names for n in solved.needs.nodes},
+        databases=databases,
+        remedies=remedies,
+        relieved=relieved,
+    )
+
+
+def _relief(
+    solved: Solved,
+    name: str,
+    paths: Mapping[tuple[str, str], LimitPaths],
+    remedies: Sequence[Remedy],
+) -> Relief | None:
+    """Return the first-ranked pool change that keeps policy and risk on every path, if any."""
+    path = paths.get((name, "connections"))
+    if path is None:
+        return None
+    for remedy in remedies:
+        if not remedy.pools or remedy.status_after != "GREEN":
+            continue
+        estate = _with_pools(solved.estate, name, remedy.pools)
+        season = np.flatnonzero(solved.request.season)
+        peaks = np.stack(
+            [usage_of(path.limit, estate, load)[:, season].max(axis=1) for load in solved.futures.loads]
+        )
+        eased = replace(path, season_peak=peaks)
+        level = solved.levels[path.limit.tier]
+        p50, high = _two_quantiles(eased, level, solved.request.weights)
+        if p50 <= path.limit.policy and high <= path.limit.hard:
+            return Relief(remedy.pools, remedy.lead_days, peaks)
+    return None
+
+
+def _with_pools(
+    estate: Estate, name: str, pools: Sequence[tuple[str, int, int]]
+) -> Estate:
+    database = estate.topology.databases[name]
+    used_by = dict(database.used_by)
+    for service, _, after in pools:
+        used_by[service] = used_by[service].model_copy(update={"pool_max": after})
+    databases = {
+        **estate.topology.databases,
+        name: database.model_copy(update={"used_by": used_by}),
+    }
+    return replace(estate, topology=estate.topology.model_copy(update={"databases": databases}))
+
+
+def _ladder(solved: Solved, name: str) -> ClassLadder:
+    database = solved.estate.topology.databases[name]
+    return ClassLadder(
+        classes=solved.request.catalog.db_ladder(database.engine, database.db_class),
+        today=database.db_class,
+        declared=database.max_connections,
+    )
+
+
+def _database_remedies(
+    solved: Solved, need: DatabaseNeed, name: str
+) -> dict[str, tuple[Remedy, ...]]:
+    """Return relief at the mixture's P50 path for the database's limits beyond policy."""
+    topology = solved.estate.topology
+    database = topology.databases[name]
+    policy = topology.policy.utilization
+    ladder = _ladder(solved, name)
+    bill = season_usd(ladder.classes, instances=1 + database.readers, hours=hours_of(solved))
+    wanted = ClassNeed(
+        cpu_cores=need.cores_p50,
+        connections=need.connections_p50,
+        cpu_policy_x=policy.database_cpu_cores,
+        connections_policy_x=policy.connections,
+    )
+    found: dict[str, tuple[Remedy, ...]] = {}
+    hard = solved.estate.max_connections[name]
+
+    def larger(limit: DbLimit) -> Remedy | None:
+        return class_remedy(ladder, need=wanted, limit=limit, season_usd=bill)
+
+    if need.connections_p50 > policy.connections * hard:
+        found["connections"] = connection_remedies(
+            _callers(solved, need, name),
+            limit=int(hard),
+            policy_x=policy.connections,
+            surge=_surge_at(solved, need),
+            larger_class=larger("connections"),
+        )
+    cores = solved.estate.database_cores[name]
+    cpu = larger("cpu_cores") if need.cores_p50 > policy.database_cpu_cores * cores else None
+    if cpu is not None:
+        found["cpu_cores"] = (cpu,)
+    return found
+
+
+def _surge_at(solved: Solved, need: DatabaseNeed) -> float:
+    if not need.sheet:
+        return 0.0
+    day = int(np.flatnonzero(solved.request.dates == np.datetime64(need.sheet[0]["date"]))[0])
+    return float(solved.estate.surge[day])
+
+
+def _callers(solved: Solved, need: DatabaseNeed, name: str) -> tuple[Caller, ...]:
+    database = solved.estate.topology.databases[name]
+    rows = {row["service"]: row for row in need.sheet}
+    return tuple(
+        Caller(
+            service=user,
+            replicas=rows[user]["pods"],
+            pool_max=caller.pool_max,
+            processes=caller.processes,
+            qps=rows[user]["rps"] * (caller.reads + caller.writes),
+        )
+        for user, caller in database.used_by.items()
+        if user in rows
+    )
+
+
+def _service(solved: Solved, scenario: str, name: str) -> ServiceNeed:
+    topology = solved.estate.topology
+    service = topology.services[name]
+    zones = topology.pools[service.pool].zones if service.pool else None
+    rows = hold_needs(
+        solved.needs.pods[name],
+        solved.needs.pods_day[name],
+        holds=solved.needs.holds,
+        level=solved.levels[topology.tier_of(name)],
+        weights=scenario_weights(solved, scenario),
+        zones=zones,
+    )
+    needed = largest(rows)
+    load = solved.futures.loads[needed.scenario].day_peak(name)
+    return ServiceNeed(
+        rows=rows,
+        needed=needed,
+        minimum=service.replicas.min,
+        rps=float(load[min(needed.draw, len(load) - 1), needed.day]),
+    )
+
+
+def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
+    topology = solved.estate.topology
+    rows = hold_needs(
+        solved.needs.nodes[name],
+        solved.needs.nodes_day[name],
+        holds=solved.needs.holds,
+        level=solved.levels[topology.tier_of(name)],
+        weights=scenario_weights(solved, scenario),
+        zones=None,
+    )
+    needed = largest(rows)
+    loads = solved.futures.loads[needed.scenario]
+    per_zone = pool_pods_per_zone(solved.estate, loads, name, needed.hold)
+    instant = pool_instant(solved.estate, loads, name)
+    shapes, counts, sheet = [], [], []
+    for service, pods in per_zone.items():
+        cores, gib, _ = pod_requests(solved.estate, service)
+        count = int(_at(pods, needed))
+        shapes.append(PodShape(service, cores, gib))
+        counts.append(count)
+        sheet.append(
+            {
+                "scenario": scenario,
+                "unit": name,
+                "kind": "nodes",
+                "hold": hold_text(needed.hold),
+                "date": str(solved.request.dates[needed.day]),
+                "service": service,
+                "rps": _at(loads.at(service, instant), needed),
+                "pods": float(count * topology.pools[name].zones),
+                "per_zone": float(count),
+                "cpu_cores": cores,
+                "memory_gib": gib,
+                "connections": math.nan,
+            }
+        )
+    placed = nodes_for(
+        shapes, counts, usable=solved.estate.nodes[name], zones=topology.pools[name].zones
+    )
+    return PoolNeed(rows=rows, needed=needed, placed=placed, sheet=tuple(sheet))
+
+
+def _at(values: np.ndarray, need: HoldNeed) -> float:
+    return float(values[min(need.draw, len(values) - 1), need.day])
+
+
+def _database(
+    solved: Solved, scenario: str, name: str, paths: Mapping[tuple[str, str], LimitPaths]
+) -> DatabaseNeed:
+    topology = solved.estate.topology
+    database = topology.databases[name]
+    weights = scenario_weights(solved, scenario)
+    level = solved.levels[topology.tier_of(name)]
+    cores = _two_quantiles(paths.get((name, "cpu_cores")), level, weights)
+    connections = _two_quantiles(paths.get((name, "connections")), level, weights)
+    policy = topology.policy.utilization
+    ladder = _ladder(solved, name)
+    # A class must hold the P50 within policy and the level within the hard value: q <= hard is
+    # q * policy <= policy * hard.
+    choice = choose_class(
+        ladder,
+        need=ClassNeed(
+            cpu_cores=max(cores[0], cores[1] * policy.database_cpu_cores),
+            connections=max(connections[0], connections[1] * policy.connections),
+            cpu_policy_x=policy.database_cpu_cores,
+            connections_policy_x=policy.connections,
+        ),
+    )
+    return DatabaseNeed(
+        cores_p50=cores[0],
+        cores_level=cores[1],
+        connections_p50=connections[0],
+        connections_level=connections[1],
+        choice=choice,
+        sheet=connection_sheet(solved, scenario, name, paths),
+    )
+
+
+def _two_quantiles(
+    path: LimitPaths | None, level: float, weights: np.ndarray
+) -> tuple[float, float]:
+    if path is None:
+        return 0.0, 0.0
+    at = [mixture_quantile(path.season_peak, q, weights) for q in (0.5, level)]
+    return float(path.season_peak[at[0]]), float(path.season_peak[at[1]])
+
+
+def connection_sheet(
+    solved: Solved, scenario: str, name: str, paths: Mapping[tuple[str, str], LimitPaths]
+) -> tuple[Mapping[str, Any], ...]:
+    """Return each caller's load, pods and connections on the P50 path of a database."""
+    path = paths.get((name, "connections"))
+    if path is None:
+        return ()
+    weights = scenario_weights(solved, scenario)
+    s, d = mixture_quantile(path.season_peak, 0.5, weights)
+    day = int(path.peak_day[s, d])
+    loads = solved.futures.loads[s]
+    instant = connections_instant(solved.estate, loads, name)
+    surge = float(solved.estate.surge[day])
+    rows = []
+    for caller in pooled_callers(solved.estate, name):
+        load = loads.at(caller.name, instant)
+        pods = autoscaled_pods(solved.estate, caller.name, load)
+        pods_at = float(pods[min(d, len(pods) - 1), min(day, pods.shape[1] - 1)])
+        rows.append(
+            {
+                "scenario": scenario,
+                "unit": name,
+                "kind": "connections",
+                "hold": "P50",
+                "date": str(solved.request.dates[day]),
+                "service": caller.name,
+                "rps": float(load[min(d, len(load) - 1), min(day, load.shape[1] - 1)]),
+                "pods": pods_at,
+                "per_zone": math.nan,
+                "cpu_cores": math.nan,
+                "memory_gib": math.nan,
+                "connections": float(ceil_units(pods_at * (1 + surge))) * caller.per_pod,
+            }
+        )
+    return tuple(rows)

@@ -1,0 +1,142 @@
+"""Today's load of each root: the P50 of the event-free busiest minute of the last 28 days.
+
+This module answers: what does "today" mean when a limit binds at twice today's traffic?
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from capmodel.history import local_cube, local_days
+from capmodel.schema import Basis
+
+if TYPE_CHECKING:
+    from capmodel.events import Events
+    from capmodel.history import History
+    from capmodel.peaks import PeakFit
+    from capmodel.topology import Topology
+
+__all__ = ["RootToday", "declared_today", "measured_today"]
+
+DAYS: Final = 28
+
+
+@dataclass(frozen=True, slots=True)
+class RootToday:
+    """A root's present busiest minute."""
+
+    service: str
+    quantity: str
+    value: float
+    """[the quantity's unit]; nan where it is not known."""
+    burst_x: float
+    """Busiest minute of the day / mean of the day's busiest hour [ratio]."""
+    basis: Basis
+
+    @property
+    def per_second(self) -> float:
+        """Events per second."""
+        return self.value / (60.0 if self.quantity == "per_min" else 1.0)
+
+
+def typical_burst(peaks: PeakFit, name: str) -> float:
+    """Return the median of busiest minute / mean of its hour on ordinary days."""
+    return float(peaks.pool(name, "ordinary").quantile(0.5))
+
+
+def declared_today(topology: Topology, given: Any, *, peaks: PeakFit) -> dict[str, RootToday]:  # noqa: ANN401
+    """Return what the topology declares, for a fit without history."""
+    del given  # a given forecast says nothing about today
+    return {name: _declared(topology, name, peaks) for name in topology.roots}
+
+
+def _declared(topology: Topology, name: str, peaks: PeakFit) -> RootToday:
+    if name in topology.drivers:
+        value, quantity = topology.drivers[name].today_per_min, "per_min"
+    else:
+        value, quantity = topology.services[name].today_rps, "rps"
+    return RootToday(
+        service=name,
+        quantity=quantity,
+        value=float("nan") if value is None else value,
+        burst_x=typical_burst(peaks, name),
+        basis="assumed",
+    )
+
+
+def measured_today(
+    topology: Topology,
+    history: History,
+    fine: History | None,
+    *,
+    peaks: PeakFit,
+    events: Events,
+) -> dict[str, RootToday]:
+    """Return each root's busiest minute of an ordinary recent day.
+
+    ``today = median over the last 28 event-free days of the busiest hour's mean * burst`` with
+    burst = median over the fine history's days of (busiest minute / busiest hour's mean), or the
+    typical burst of an hour where no minutes are known.
+    """
+    result = {}
+    for name in topology.roots:
+        declared = _declared(topology, name, peaks)
+        if not np.isnan(declared.value) or name not in history.services:
+            result[name] = declared
+            continue
+        quantity = history.demand_quantity(name)
+        dates, busiest = _busiest_hours(history, name, quantity, events)
+        burst, basis = _day_burst(fine, name, quantity, events)
+        if np.isnan(burst):
+            burst, basis = typical_burst(peaks, name), "assumed"
+        result[name] = RootToday(
+            service=name,
+            quantity=quantity,
+            value=float(np.median(busiest[-DAYS:]) * burst),
+            burst_x=burst,
+            basis=basis,
+        )
+    return result
+
+
+def _busiest_hours(
+    history: History, name: str, quantity: str, events: Events
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (dates, busiest hour's mean) of full, event-free local days."""
+    dates, cube = local_cube(
+        history.series(name, quantity)[None, :],
+        start=history.start,
+        step_min=history.step_min,
+        tz=history.business_tz,
+    )
+    values = cube[:, :, 0]
+    special = np.array(sorted({d.date for d in events.days}), dtype="datetime64[D]")
+    full = (~np.isnan(values)).sum(axis=1) >= 23  # noqa: PLR2004  a day of the spring change has 23
+    keep = full & ~np.isin(dates, special)
+    return dates[keep], np.nanmax(values[keep], axis=1)
+
+
+def _day_burst(
+    fine: History | None, name: str, quantity: str, events: Events
+) -> tuple[float, Basis]:
+    if fine is None or name not in fine.services or quantity not in fine.measured(name):
+        return float("nan"), "assumed"
+    _, hours = _busiest_hours(fine, name, quantity, events)
+    minutes = fine.series(name, quantity)
+    dates, index = _local_dates(fine)
+    special = np.array(sorted({d.date for d in events.days}), dtype="datetime64[D]")
+    ratios = []
+    dates_of_hours, _ = _busiest_hours(fine, name, quantity, events)
+    for day, hour in zip(dates_of_hours, hours, strict=True):
+        at = np.flatnonzero(index == np.searchsorted(dates, day))
+        if day not in special and len(at):
+            ratios.append(np.nanmax(minutes[at]) / hour)
+    return (float(np.median(ratios)), "measured") if ratios else (float("nan"), "assumed")
+
+
+def _local_dates(history: History) -> tuple[np.ndarray, np.ndarray]:
+    days = local_days(history.start, history.n_steps, history.step_min, history.business_tz)
+    return days.dates, days.day_of_step

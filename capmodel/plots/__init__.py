@@ -1,0 +1,135 @@
+"""Figures of a plan: each takes the plan's frames, draws on an axes and computes nothing.
+
+Frames are what ``to_frame(name)`` returns. matplotlib is imported when a figure is drawn, through
+its object-oriented interface: pyplot, its global figures and the user's style stay untouched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from capmodel.errors import InputError, nearest
+from capmodel.plots.canvas import Frames, Marks
+from capmodel.plots.demand import draw_demand, draw_lifts
+from capmodel.plots.limits import draw_limits
+from capmodel.plots.money import draw_waterfall
+from capmodel.plots.orders import draw_orders
+from capmodel.plots.svg import inline_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["FIGURES", "Marks", "figure_svg", "plot"]
+
+FIGURES: Final = ("demand", "lifts", "limits", "orders", "waterfall")
+"""The figures there are; each reads the frame of the same name."""
+
+
+def plot(
+    name: str,
+    frames: Frames,
+    *,
+    ax: Axes | None = None,
+    scenario: str = "base",
+    of: str | None = None,
+    marks: Marks | None = None,
+) -> Axes:
+    """Draw one figure of a plan and return its axes.
+
+    Parameters
+    ----------
+    name
+        ``demand``: fan of the busiest minute of each local day, event days as bands.
+        ``lifts``: lift of each event day with its interval.
+        ``limits``: the ladder, what breaks first on top.
+        ``orders``: the order book as a Gantt chart.
+        ``waterfall``: from today's nodes to the plan's.
+    frames
+        The plan's frames by name (``demand``, ``limits``, …).
+    ax
+        Axes to draw on; None makes a figure of its own, found at ``axes.figure``.
+    scenario
+        The scenario to draw, or ``"mixture"``; `lifts` and `orders` have none.
+    of
+        What to draw where a frame holds several: the driver or service of `demand` and `lifts`,
+        the pool of `waterfall`. None takes the first.
+    marks
+        Season multiples, lines, freezes and the as-of date, which no frame carries.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on.
+
+    Raises
+    ------
+    InputError
+        An unknown figure, a missing frame or column, or no matching row.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> steps = pd.DataFrame(
+    ...     {
+    ...         "scenario": "base",
+    ...         "pool": "general",
+    ...         "step": ["today", "event", "plan"],
+    ...         "nodes": [24, 20, 44],
+    ...         "usd": ["16920.58", "14100.48", "31021.06"],
+    ...     }
+    ... )
+    >>> ax = plot("waterfall", {"waterfall": steps})
+    >>> [float(bar.get_height()) for bar in ax.patches]
+    [24.0, 20.0, 44.0]
+    """
+    marks = Marks() if marks is None else marks
+    if name == "demand":
+        return draw_demand(frames, ax, scenario=scenario, of=of, marks=marks)
+    if name == "lifts":
+        return draw_lifts(frames, ax, of=of)
+    if name == "limits":
+        return draw_limits(frames, ax, scenario=scenario, marks=marks)
+    if name == "orders":
+        return draw_orders(frames, ax, marks=marks)
+    if name == "waterfall":
+        return draw_waterfall(frames, ax, scenario=scenario, of=of)
+    guess = nearest(name, FIGURES)
+    raise InputError.of(
+        "plot",
+        got=repr(name),
+        expected=f"one of {list(FIGURES)}",
+        do=f"Did you mean {guess!r}?" if guess else "Name one of these figures.",
+    )
+
+
+def figure_svg(
+    name: str,
+    frames: Frames,
+    *,
+    scenario: str = "base",
+    of: str | None = None,
+    marks: Marks | None = None,
+    alt: str = "",
+) -> str:
+    """Return one figure as an SVG element to stand inside a page, the same bytes every time.
+
+    Text stays text (searchable, and set in the reader's font), sizes follow the page, and nothing
+    is loaded from elsewhere.
+
+    Parameters
+    ----------
+    name, frames, scenario, of, marks
+        As `plot` takes them.
+    alt
+        What the figure shows, for readers who do not see it; '' takes the title.
+
+    Returns
+    -------
+    str
+        ``<svg …>…</svg>``.
+    """
+    return inline_svg(
+        lambda: plot(name, frames, scenario=scenario, of=of, marks=marks),
+        key="-".join(part for part in (name, scenario, of) if part),
+        alt=alt,
+    )

@@ -1,0 +1,13 @@
+"""A plan for its readers: one HTML file, a Markdown summary, a folder of CSV files.
+
+Reports take the plan's frames, sentences and provenance. They choose, order and write out; every
+number that they show stands in a frame, apart from sums of money columns and counts of rows.
+"""
+
+from __future__ import annotations
+
+from capmodel.report.csvs import write_csvs
+from capmodel.report.markdown import to_markdown
+from capmodel.report.page import to_html
+
+__all__ = ["to_html", "to_markdown", "write_csvs"]

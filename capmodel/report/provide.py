@@ -1,0 +1,163 @@
+"""The parts that engineers act on: services and nodes, databases, partners and quotas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capmodel.report.decide import limit_columns
+from capmodel.report.views import Block, Column, Material, Note, Section, pivot, table, where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+__all__ = ["databases", "partners", "services"]
+
+
+def services(material: Material) -> Section:
+    """Return replicas by service and nodes by pool, each scenario beside today."""
+    blocks: list[Block] = [*_services(material), *_nodes(material)]
+    lead = "Per-scenario needs are shown for comparison; only the mixture is ordered."
+    return Section("services", "Services and nodes", lead, tuple(blocks))
+
+
+def _with_needs(
+    material: Material, name: str, keys: Sequence[str], value: str
+) -> tuple[pd.DataFrame, list[Column]]:
+    """Return the deciding rows of a frame with one column of needs per scenario joined on."""
+    rows = material.deciding(name)
+    wide = pivot(material.frame(name), keys, value, material.columns)
+    names = [c for c in wide.columns if c not in keys]
+    needs = {tuple(row[: len(keys)]): row[len(keys) :] for row in wide.itertuples(index=False)}
+    at = [tuple(str(v) for v in key) for key in rows[list(keys)].itertuples(index=False)]
+    columns = {f"need_{s}": [needs[key][i] for key in at] for i, s in enumerate(names)}
+    return rows.assign(**columns), [Column(f"need_{s}", f"Needed, {s}", "count") for s in names]
+
+
+def _services(material: Material) -> list[Block]:
+    if material.deciding("services").empty:
+        return [Note("No service is sized in this plan.", "empty")]
+    rows, needs = _with_needs(material, "services", ("service",), "replicas_needed")
+    columns = (
+        Column("service", "Service", "code"),
+        Column("tier", "Tier", "count"),
+        Column("pool", "Pool", "code"),
+        Column("peak_rps_p50", "Peak P50", "num", "rps"),
+        Column("peak_rps_hold", "Sized for", "num", "rps"),
+        Column("replicas_today", "Today", "count", "pods"),
+        *needs,
+        Column("replicas_max", "Most allowed", "count", "pods"),
+        Column("hold", "Sized by"),
+        Column("basis", "Basis", "code"),
+        Column("status", "Status", "status"),
+    )
+    return [table(rows, columns, caption="Replicas by service", name="services")]
+
+
+def _nodes(material: Material) -> list[Block]:
+    if material.deciding("nodes").empty:
+        return [Note("No node pool is planned.", "empty")]
+    keys = ("pool", "instance_type")
+    rows, needs = _with_needs(material, "nodes", keys, "required")
+    columns = (
+        Column("pool", "Pool", "code"),
+        Column("instance_type", "Type", "code"),
+        Column("zones", "Zones", "count"),
+        Column("today", "Today", "count", "nodes"),
+        *needs,
+        Column("per_zone", "Per zone", "count"),
+        Column("lower_bound", "Lower bound", "count"),
+        Column("binding", "Binding", "name"),
+        Column("hold", "Sized by"),
+    )
+    fill = (
+        Column("pool", "Pool", "code"),
+        Column("pods", "Pods", "count"),
+        Column("cpu_cores_requested", "CPU requested", "num", "cores"),
+        Column("cpu_cores_usable", "CPU usable, a node", "num", "cores"),
+        Column("memory_gib_requested", "Memory requested", "num", "GiB"),
+        Column("memory_gib_usable", "Memory usable, a node", "num", "GiB"),
+        Column("max_pods", "Most pods, a node", "count"),
+    )
+    return [
+        table(rows, columns, caption="Nodes by pool", name="nodes"),
+        table(rows, fill, caption="What the nodes hold", name="nodes"),
+    ]
+
+
+def databases(material: Material) -> Section:
+    """Return databases and shared limits: always a section, since they break first so often."""
+    rows = material.deciding("databases")
+    names = {str(name) for name in material.frame("databases").get("database", ())}
+    blocks: list[Block] = []
+    if rows.empty:
+        blocks.append(Note("No database is declared in this study.", "empty"))
+    else:
+        columns = (
+            Column("database", "Database", "code"),
+            Column("engine", "Engine", "code"),
+            Column("class_today", "Class today", "code"),
+            Column("class_needed", "Class needed", "code"),
+            Column("cpu_cores_p50", "CPU P50", "num", "cores"),
+            Column("cpu_utilization_p50", "CPU used P50", "ratio"),
+            Column("connections_p50", "Connections P50", "count"),
+            Column("max_connections", "Most connections", "count"),
+            Column("binding", "Binding", "name"),
+            Column("rejected", "Why not smaller"),
+        )
+        caption = f"Databases, {rows['scenario'].iloc[0]}"
+        blocks.append(table(rows, columns, caption=caption, name="databases"))
+        blocks += _limits_of(material, names, "Limits of databases")
+    blocks += _remedies(material)
+    return Section(
+        "databases",
+        "Databases and shared limits",
+        "Several services meet here in the same minute; adding pods opens more connections.",
+        tuple(blocks),
+    )
+
+
+def partners(material: Material) -> Section:
+    """Return limits that somebody else sets: partners' quotas and those of the cloud."""
+    names = {
+        str(name) for name in where(material.frame("demand"), kind="external").get("service", ())
+    }
+    blocks = _limits_of(material, names, "Partners' limits and quotas")
+    if not blocks:
+        blocks = [Note("No partner limit or cloud quota is declared in this study.", "empty")]
+    lead = "Limits that only somebody else can raise: the lead time decides."
+    return Section("partners", "Partners and quotas", lead, tuple(blocks))
+
+
+def _limits_of(material: Material, names: set[str], caption: str) -> list[Block]:
+    rows = material.deciding("limits")
+    if rows.empty:
+        return []
+    quotas = caption.endswith("quotas")
+    kept = [
+        str(node) in names or (quotas and "quota" in str(limit))
+        for node, limit in zip(rows["node"], rows["limit"], strict=True)
+    ]
+    rows = rows[kept]
+    return [] if rows.empty else [table(rows, limit_columns(), caption=caption, name="limits")]
+
+
+def _remedies(material: Material) -> list[Block]:
+    frame = material.frame("remedies")
+    if frame.empty:
+        return [Note("No limit needs a remedy.", "empty")]
+    columns = (
+        Column("node", "Node", "code"),
+        Column("limit", "Limit", "name"),
+        Column("rank", "Rank", "count"),
+        Column("remedy", "Remedy"),
+        Column("from", "From", "code"),
+        Column("to", "To", "code"),
+        Column("utilization_after", "Used after", "ratio"),
+        Column("status_after", "Status after", "status"),
+        Column("usd_season", "Season cost", "usd", "USD"),
+        Column("lead_days", "Lead time", "count", "days"),
+        Column("basis", "Basis", "code"),
+    )
+    return [table(frame, columns, caption="Remedies, best first", name="remedies")]

@@ -1,0 +1,347 @@
+"""One node's use of one resource: coefficients, their uncertainty, the range they were seen in.
+
+This module answers: given loads, how much is used, and how sure is that? It does not know where
+the coefficients come from.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from capmodel.errors import InputError, nearest
+from capmodel.schema import QUANTITIES, Basis
+
+__all__ = [
+    "BACKGROUND_TERMS",
+    "EXTRAPOLATION_LOG_SD",
+    "LinearUsage",
+    "Regime",
+    "declared_usage",
+    "extrapolation_log_sd",
+    "load_column",
+    "term_unit",
+]
+
+EXTRAPOLATION_LOG_SD: Final = 0.10
+"""Growth of the log standard deviation per factor e beyond the largest load seen."""
+
+BACKGROUND_TERMS: Final[tuple[str, ...]] = ("idle", "per_pod")
+_LOADS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "per_pod": "replicas",
+        "per_request": "rps",
+        "per_read": "qps_read",
+        "per_write": "qps_write",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """A stretch of local days in which the cost per unit of load stayed the same.
+
+    ``start`` is the first day, ``end`` the first day after it (None: still running). ``change_x``
+    is the usage of the same load relative to the regime before [ratio], NaN for the first one, with
+    its 95 % interval ``low``..``high``. ``changed`` says what the step fits best: ``"requests"``
+    (the part that follows requests) or ``"all"`` (all usage); '' for the first regime.
+    """
+
+    start: dt.date
+    end: dt.date | None
+    change_x: float
+    low: float
+    high: float
+    changed: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearUsage:
+    """Usage of one resource by one node: ``usage = Σ value[k] · load[k]``.
+
+    Attributes
+    ----------
+    service, resource
+        The node, and the column of the history that is explained (``cpu_cores``, ``memory_gib``).
+    terms
+        Names of the loads: ``per_pod`` (load: replicas), ``idle`` (load: 1), ``per_request`` or
+        ``per_request:CLASS`` (load: rps), ``per_read``, ``per_write`` (load: queries per second).
+    value, covariance
+        Coefficients, shape (K,), never negative, and their covariance, shape (K, K).
+    low, high
+        95 % interval, shape (K,). Where loads move together so closely that only their sum can be
+        known, it spans what the data allow; NaN where nothing was seen at all.
+    identifiable
+        Whether the data tell each coefficient apart from the others.
+    load_max
+        Largest load seen per term, shape (K,).
+    load_per_pod_max
+        Largest load per pod seen [1/s per pod]; NaN for a database or without a pod count.
+    resid_log_sd
+        Scatter of usage around the line [log standard deviation].
+    n_used, dropped
+        Rows in the fit, and rows left out by reason.
+    regime_from, regime_change_x, regimes
+        First day of the regime that was used and the step into it (None: no change was found), and
+        every regime, oldest first.
+    r2
+        Share of the variance explained, by the fit's own weights.
+    basis
+        ``fitted``, or ``assumed`` when declared.
+    """
+
+    service: str
+    resource: str
+    terms: tuple[str, ...]
+    value: np.ndarray
+    covariance: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    identifiable: tuple[bool, ...]
+    load_max: np.ndarray
+    load_per_pod_max: float
+    resid_log_sd: float
+    n_used: int
+    dropped: Mapping[str, int]
+    regime_from: dt.date | None
+    regime_change_x: float | None
+    regimes: tuple[Regime, ...]
+    r2: float
+    basis: Basis
+
+    def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw coefficient vectors: normal, each moved onto the non-negative orthant.
+
+        A draw with negative coefficients is replaced by the nearest non-negative one in the metric
+        of the covariance: the offending coefficients become 0 and the others move by their
+        regression on them, ``b_F − Σ_FA Σ_AA⁻¹ b_A``. That is what non-negative least squares does
+        to noise. Cutting negatives off alone would raise the total: a background drawn below zero
+        belongs to a slope drawn too high.
+
+        Parameters
+        ----------
+        n
+            Number of draws.
+        rng
+            Source of randomness; the same generator state gives the same draws.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, K), never negative. Extrapolation widening is the caller's, see
+            :func:`extrapolation_log_sd`.
+        """
+        sd = np.sqrt(np.diag(self.covariance))
+        if not np.any(sd):
+            return np.tile(self.value, (n, 1))
+        # In units of standard deviations: coefficients differ by orders of magnitude.
+        scale = np.where(sd > 0, sd, 1.0)
+        correlation = self.covariance / np.outer(scale, scale)
+        normal = rng.standard_normal((n, len(self.terms)))
+        drawn = self.value / scale + normal @ _symmetric_root(correlation)
+        return _onto_orthant(drawn, correlation) * scale
+
+    def loads(self, columns: Mapping[str, np.ndarray], *, n: int) -> np.ndarray:
+        """Return the load matrix of these terms, shape (n, K), from columns named as a history's.
+
+        Raises
+        ------
+        InputError
+            If a column that a term needs is missing; every missing one is named.
+        """
+        needed = [load_column(term) for term in self.terms]
+        missing = [name for name in needed if name and name not in columns]
+        if missing:
+            raise InputError.of(
+                f"loads of {self.service}",
+                got=f"columns {', '.join(sorted(columns)) or 'none'}",
+                expected=f"columns {', '.join(sorted({name for name in needed if name}))}",
+                do=f"Add {', '.join(missing)}.",
+            )
+        return np.column_stack([columns[name] if name else np.ones(n) for name in needed])
+
+    def extrapolation(self, loads: np.ndarray) -> np.ndarray:
+        """Return how far each row lies beyond the range seen, shape (T,) [ratio], 1 inside.
+
+        The range is judged on load per pod where pods were counted, on each load otherwise.
+        """
+        request = [k for k, term in enumerate(self.terms) if term not in BACKGROUND_TERMS]
+        ratio = np.ones(len(loads))
+        if math.isfinite(self.load_per_pod_max) and "per_pod" in self.terms:
+            pods = loads[:, self.terms.index("per_pod")]
+            per_pod = loads[:, request].sum(axis=1) / np.where(pods > 0, pods, np.nan)
+            ratio = np.fmax(ratio, per_pod / self.load_per_pod_max)
+        else:
+            for k in request:
+                if math.isfinite(self.load_max[k]) and self.load_max[k] > 0:
+                    ratio = np.fmax(ratio, loads[:, k] / self.load_max[k])
+        return ratio
+
+    def quantiles(self, loads: np.ndarray, *, normal: np.ndarray) -> np.ndarray:
+        """Return usage at standard normal scores `normal` (Q,), shape (T, Q).
+
+        Coefficient error, scatter and extrapolation add as variances of the logarithm.
+        """
+        middle = loads @ self.value
+        safe = np.where(middle > 0, middle, 1.0)
+        variance = np.einsum("tk,kl,tl->t", loads, self.covariance, loads) / safe**2
+        request = np.array([term not in BACKGROUND_TERMS for term in self.terms])
+        share = (loads * request) @ self.value / safe
+        wider = extrapolation_log_sd(self.extrapolation(loads), 1.0)
+        log_sd = np.sqrt(variance + self.resid_log_sd**2 + (share * wider) ** 2)
+        return np.asarray(middle[:, None] * np.exp(log_sd[:, None] * normal))
+
+    @property
+    def equation(self) -> str:
+        """The equation as text, for example ``cpu_cores = 0.05 · replicas + 0.085 · rps``."""
+        parts = [
+            f"{value:.4g}" + (f" · {name}" if (name := load_column(term)) else "")
+            for term, value in zip(self.terms, self.value, strict=True)
+        ]
+        return f"{self.resource} = {' + '.join(parts)}"
+
+
+def load_column(term: str) -> str:
+    """Return the column a term's load stands in, '' for the constant 1.
+
+    Examples
+    --------
+    >>> load_column("per_pod"), load_column("per_request:search"), load_column("idle")
+    ('replicas', 'rps:search', '')
+    """
+    name, _, service_class = term.partition(":")
+    column = _LOADS.get(name, "")
+    return f"{column}:{service_class}" if service_class else column
+
+
+def term_unit(resource: str, term: str) -> str:
+    """Return the unit of a coefficient.
+
+    Examples
+    --------
+    >>> term_unit("cpu_cores", "per_request"), term_unit("memory_gib", "per_pod")
+    ('core-s/request', 'GiB/pod')
+    >>> term_unit("memory_gib", "per_request")
+    'GiB per request/s'
+    """
+    unit = QUANTITIES[resource].unit if resource in QUANTITIES else resource
+    if term == "idle":
+        return unit
+    if term == "per_pod":
+        return f"{unit}/pod"
+    per = {"per_read": "read", "per_write": "write"}.get(term, "request")
+    return f"core-s/{per}" if unit == "cores" else f"{unit} per {per}/s"
+
+
+def extrapolation_log_sd(x: np.ndarray | float, x_max: float) -> np.ndarray:
+    """Return the extra log standard deviation of a slope used beyond the load it was seen at.
+
+    ``0.10 · ln(x/x_max)`` for ``x > x_max``, else 0: 7 % at twice the range.
+
+    Parameters
+    ----------
+    x
+        Load (per pod, or in total), any shape.
+    x_max
+        Largest load seen, in the same unit.
+
+    Examples
+    --------
+    >>> float(extrapolation_log_sd(120.0, 60.0).round(4))
+    0.0693
+    """
+    ratio = np.asarray(x, dtype=float) / x_max
+    return np.asarray(EXTRAPOLATION_LOG_SD * np.log(np.maximum(ratio, 1.0)))
+
+
+def declared_usage(service: str, resource: str, coefficients: Mapping[str, float]) -> LinearUsage:
+    """Make a usage from stated coefficients: no uncertainty, no range, ``basis=assumed``.
+
+    Parameters
+    ----------
+    service, resource
+        The node and its resource.
+    coefficients
+        Term to value, for example ``{"per_pod": 0.05, "per_request": 0.085}``.
+
+    Raises
+    ------
+    InputError
+        For an unknown term, or a negative or missing value.
+
+    Examples
+    --------
+    >>> usage = declared_usage("underwriting", "cpu_cores", {"per_pod": 0.05, "per_request": 0.085})
+    >>> usage.equation
+    'cpu_cores = 0.05 · replicas + 0.085 · rps'
+    """
+    known = ("idle", *_LOADS)
+    for term, number in coefficients.items():
+        where = f"usage of {service}: {resource}.{term}"
+        if term.partition(":")[0] not in known:
+            close = nearest(term, known)
+            raise InputError.of(
+                where,
+                got="an unknown term",
+                expected=f"one of {', '.join(known)}",
+                do=f'Did you mean "{close}"?' if close else "Use one of these.",
+            )
+        if not (math.isfinite(number) and number >= 0):
+            raise InputError.of(
+                where, got=number, expected="a number >= 0", do="State the resource per unit."
+            )
+    value = np.array(list(coefficients.values()), dtype=float)
+    return LinearUsage(
+        service=service,
+        resource=resource,
+        terms=tuple(coefficients),
+        value=value,
+        covariance=np.zeros((len(value), len(value))),
+        low=value.copy(),
+        high=value.copy(),
+        identifiable=(True,) * len(value),
+        load_max=np.full(len(value), np.nan),
+        load_per_pod_max=math.nan,
+        resid_log_sd=0.0,
+        n_used=0,
+        dropped={},
+        regime_from=None,
+        regime_change_x=None,
+        regimes=(),
+        r2=math.nan,
+        basis="assumed",
+    )
+
+
+def _symmetric_root(matrix: np.ndarray) -> np.ndarray:
+    # The symmetric root does not depend on the signs of eigenvectors, which differ by LAPACK.
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+
+
+def _onto_orthant(draws: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    draws = draws.copy()
+    fixed = np.zeros(draws.shape, dtype=bool)
+    # At most K rounds: each fixes at least one more coefficient of every draw it touches. Nested
+    # projections in one metric compose, so a later round may start from an earlier one's result.
+    for _ in range(draws.shape[1]):
+        negative = ~fixed & (draws < 0)
+        touched = np.flatnonzero(negative.any(axis=1))
+        if not len(touched):
+            break
+        fixed |= negative
+        patterns, which = np.unique(fixed[touched], axis=0, return_inverse=True)
+        for number, zero in enumerate(patterns):
+            rows = touched[which.ravel() == number]
+            block = draws[rows]
+            inverse = np.linalg.pinv(covariance[np.ix_(zero, zero)], hermitian=True)
+            block[:, ~zero] -= block[:, zero] @ inverse @ covariance[np.ix_(zero, ~zero)]
+            block[:, zero] = 0.0
+            draws[rows] = block
+    return np.asarray(np.maximum(draws, 0.0))
