@@ -1,4 +1,4 @@
-"""Planted worlds for the demand tests: multiplicative, on local days, not the model's own family."""
+"""Planted worlds for the demand tests: multiplicative, on local days, unlike the model's form."""
 
 from __future__ import annotations
 
@@ -70,17 +70,15 @@ def _ar1(n: int, sd: float, seed: int, phi: float = 0.9) -> np.ndarray:
 
 
 def history_of(series: Mapping[str, pd.Series], *, quantity: str = "per_min") -> History:
-    """Return the history of some series on their union of hours."""
-    index = next(iter(series.values())).index
-    for one in series.values():
-        index = index.union(one.index)
+    """Return the history of some series on all hours from the first to the last."""
+    first = min(one.index[0] for one in series.values())
+    last = max(one.index[-1] for one in series.values())
+    index = pd.date_range(first, last, freq="h")
     return History(
         services=tuple(sorted(series)),
         start=index[0].tz_localize(None).to_datetime64(),
         step_min=60,
-        values={
-            (quantity, ""): np.stack([series[name].reindex(index) for name in sorted(series)])
-        },
+        values={(quantity, ""): np.stack([series[name].reindex(index) for name in sorted(series)])},
         tags={},
         business_tz=TZ,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,10 +34,10 @@ def test_every_hour_keeps_its_quantiles():
     df = frame()
     given = GivenDemand.from_frame(df, business_tz=TZ)
     (root,) = given.roots(["checkouts"], "2026-10-26", "2026-10-28", draws=9999, seed=3)
-    local = df.set_index(df["time"])
+    local = df.set_index("time")
     for n, day in enumerate(["2026-10-26", "2026-10-27"]):
         for hour in (0, 9, 23):
-            row = local.loc[f"{day} {hour:02d}:00"].iloc[0]
+            row = local.loc[pd.Timestamp(f"{day} {hour:02d}:00", tz=TZ)]
             paths = root.demand()[:, n, hour]
             for q, name in ((0.1, "p10"), (0.5, "p50"), (0.9, "p90")):
                 got = paths[order_statistic(paths, q)]
@@ -84,7 +86,9 @@ def test_a_hole_in_the_horizon_is_named():
     with pytest.raises(InputError, match="2026-11-08"):
         given.roots(["checkouts"], "2026-11-06", "2026-11-10")
     # A first day that begins at noon is a hole, not a spring clock change.
-    late = GivenDemand.from_frame(df[df["time"] >= pd.Timestamp("2026-10-27 12:00", tz=TZ)], business_tz=TZ)
+    late = GivenDemand.from_frame(
+        df[df["time"] >= pd.Timestamp("2026-10-27 12:00", tz=TZ)], business_tz=TZ
+    )
     with pytest.raises(InputError, match="2026-10-27"):
         late.roots(["checkouts"], "2026-10-27", "2026-10-29")
     with pytest.raises(InputError, match='Did you mean "checkouts"'):
@@ -103,7 +107,10 @@ def test_a_hole_in_the_horizon_is_named():
         (lambda df: df.assign(p50=np.nan), "Order the quantiles"),
         (lambda df: df.assign(p50=df["p50"].astype(str)), "numbers"),
         (lambda df: df.assign(quantity="per_day"), "per_day"),
-        (lambda df: df.assign(quantity=["rps", "per_min"] * (len(df) // 2)), "one quantity"),
+        (
+            lambda df: df.assign(quantity=np.where(df["p50"] > 100, "rps", "per_min")),
+            "one quantity",
+        ),
     ],
 )
 def test_bad_frames_are_refused(change, message):
@@ -147,7 +154,9 @@ def test_a_declared_level_is_flat_and_spreads_by_its_sigma():
     assert checkouts.event[-1] == "cyber_monday"
     assert (checkouts.to_growth == 0).all()
     assert (checkouts.lift_x == 1).all()
-    alone = declared_roots({"checkouts": (4800.0, 0.1)}, "2026-11-20", "2026-12-01", seed=7, draws=2001)
+    alone = declared_roots(
+        {"checkouts": (4800.0, 0.1)}, "2026-11-20", "2026-12-01", seed=7, draws=2001
+    )
     np.testing.assert_array_equal(alone[0].level, checkouts.level)
 
 
@@ -156,7 +165,7 @@ def test_a_declared_level_is_flat_and_spreads_by_its_sigma():
     [({"x": (0.0, 0.1)}, "x.today"), ({"x": (5.0, -0.1)}, "x.sigma_log")],
 )
 def test_bad_declarations_are_named(declared, field):
-    with pytest.raises(InputError, match=field):
+    with pytest.raises(InputError, match=re.escape(field)):
         declared_roots(declared, "2026-11-20", "2026-12-01")
-    with pytest.raises(InputError, match="x.quantity"):
+    with pytest.raises(InputError, match=r"x\.quantity"):
         declared_roots({"x": (5.0, 0.1)}, "2026-11-20", "2026-12-01", quantity={"x": "cores"})

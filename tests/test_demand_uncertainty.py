@@ -89,4 +89,6 @@ def test_days_before_a_birth_repeat_own_days_on_the_same_weekday():
     for day in range(29):
         assert (filled[day] == filled[day + 21]).all()
         assert (day - 29 - filled[day, 0]) % 7 == 0
-    assert fill_weeks(np.full((14, 24), np.nan), first_day=0).tolist() == np.zeros((14, 24)).tolist()
+    assert (
+        fill_weeks(np.full((14, 24), np.nan), first_day=0).tolist() == np.zeros((14, 24)).tolist()
+    )

@@ -87,6 +87,14 @@ def test_a_launch_is_neither_an_outage_nor_a_unit_mistake():
     assert built.check().codes == ()
 
 
+def test_a_canary_ramp_is_no_outage():
+    rps = load()
+    rps[: 24 * 20] = np.nan
+    for day, share in ((20, 0.02), (21, 0.08), (22, 0.25), (23, 0.6)):
+        rps[24 * day : 24 * (day + 1)] *= share
+    assert found(history(api={"rps": rps}), "outage") == []
+
+
 def test_a_service_that_grows_a_hundredfold_has_no_outage():
     rps = load(days=500, growth_x=100.0)
     assert history(api={"rps": rps}).check().codes == ()
@@ -175,7 +183,7 @@ def test_zero_filled_cpu_masks_cpu_only():
     cpu = 1 + 0.1 * rps
     cpu[500:503] = 0.0
     built = history(api={"rps": rps, "cpu_cores": cpu})
-    assert found(built, "outage")[0].data["quantity"] == "cpu_cores"
+    assert found(built, "outage")[0].data["quantities"] == ["cpu_cores"]
     assert hidden(built, "cpu_cores") == [500, 501, 502]
     assert hidden(built, "rps") == []
 
@@ -309,6 +317,20 @@ def test_other_level_changes_are_no_unit_mistake(factor):
     rps = load()
     rps[24 * 70 :] *= factor
     assert found(history(api={"rps": rps}), "unit_suspect") == []
+
+
+def test_a_week_at_sixty_times_is_no_unit_mistake():
+    rps = load()
+    rps[24 * 70 : 24 * 79] *= 60
+    assert found(history(api={"rps": rps}), "unit_suspect") == []
+
+
+def test_a_unit_change_is_seen_beside_a_larger_passing_jump():
+    rps = load()
+    rps[24 * 30 : 24 * 39] *= 1000
+    rps[24 * 70 :] *= 60
+    (suspect,) = found(history(api={"rps": rps}), "unit_suspect")
+    assert suspect.data["factor"] == 60.0
 
 
 def test_growth_through_sixty_is_no_unit_mistake():

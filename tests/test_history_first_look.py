@@ -18,8 +18,8 @@ NEW_YORK = "America/New_York"
 
 def hourly(value_of_day, *, first="2024-01-01", last="2026-03-01", quantity="rps", service="api"):
     """Build a history whose every hour of a local day holds ``value_of_day(dates)``."""
-    edges = [pd.Timestamp(day, tz=NEW_YORK).tz_convert("UTC") for day in (first, last)]
-    times = pd.date_range(*edges, freq="h", inclusive="left")
+    begin, end = (pd.Timestamp(day, tz=NEW_YORK).tz_convert("UTC") for day in (first, last))
+    times = pd.date_range(begin, end, freq="h", inclusive="left")
     local = times.tz_convert(NEW_YORK).tz_localize(None).normalize()
     values = value_of_day(local)
     frame = pd.DataFrame({"service": service, "time": times, quantity: values})

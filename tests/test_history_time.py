@@ -118,7 +118,7 @@ def test_every_step_lands_where_the_zone_says(tz, hour, n_steps, step_min):
     values = np.random.default_rng(hour).normal(size=(2, n_steps))
     found = local_cube(values, start=start, step_min=step_min, tz=tz)
     # An independent count with the standard library, one step at a time.
-    slots = {}
+    slots: dict[tuple[np.datetime64, int], list[int]] = {}
     zone = zoneinfo.ZoneInfo(tz)
     for step in range(n_steps):
         moment = pd.Timestamp(start, tz="UTC") + pd.Timedelta(minutes=step * step_min)

@@ -61,7 +61,7 @@ def test_story_a9_dates_of_the_reservation() -> None:
     assert order.latest_by == dt.date(2026, 11, 15)
     assert order.commit_until == dt.date(2026, 12, 4)
     assert "commitment ends not before 2026-12-04" in order.reason
-    assert (order.count, order.action) == (66, "reserve 66 more m6i.4xlarge")
+    assert (order.count, order.action) == (66, "reserve 66 more m6i.4xlarge for general")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_adjoining_freezes_are_left_together() -> None:
 def test_story_a9_24_vcpu_are_too_few_to_reserve() -> None:
     small = NodeRequest("batch", "m6i.2xlarge", vcpu=8, today=3, required=6)
     order = node_order(request=small)
-    assert order.action == "launch 3 more m6i.2xlarge on demand"
+    assert order.action == "launch 3 more m6i.2xlarge for batch on demand"
     assert "a reservation of 24 vCPU is rejected: the smallest is 32 vCPU" in order.reason
     assert order.fallback.startswith("on demand")
     assert (order.status, order.recommended_by, order.latest_by) == ("AMBER", None, IN_PLACE)

@@ -345,7 +345,8 @@ def autoscaled_pods(estate: Estate, name: str, load: np.ndarray) -> np.ndarray:
     service = estate.services[name]
     targets = targets_of(AUTOSCALED, estate.topology.policy)
     pods = service.pods(load, targets=targets, hard=False)
-    return pods if service.maximum is None else np.minimum(pods, service.maximum)
+    ceiling = np.inf if service.maximum is None else service.maximum
+    return np.clip(pods, service.minimum, ceiling)
 
 
 def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
@@ -358,7 +359,10 @@ def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
 
 
 def pods_needed(estate: Estate, loads: Loads, name: str, hold: Hold) -> np.ndarray:
-    """Return the pods that a hold row asks of a service each day, before zones, shape (D, N)."""
+    """Return the pods that a hold row asks of a service each day, shape (D, N).
+
+    Before zone cover and before the autoscaler's bounds.
+    """
     targets = targets_of(hold, estate.topology.policy)
     return estate.services[name].pods(
         loads.day_peak(name), targets=targets, hard=hold.up_to == "hard"
@@ -390,7 +394,8 @@ def pool_pods_per_zone(
         pods = estate.services[name].pods(
             loads.at(name, instant), targets=targets, hard=hold.up_to == "hard"
         )
-        per_zone[name] = ceil_units(pods / left)
+        least = ceil_units(estate.services[name].minimum / zones)
+        per_zone[name] = np.maximum(ceil_units(pods / left), least)
     return per_zone
 
 

@@ -95,7 +95,7 @@ def union_level(needs: np.ndarray, weights: np.ndarray, risk: float) -> float:
     --------
     >>> same = np.tile(np.arange(100.0), (2, 1))
     >>> round(union_level(same, np.full(100, 0.01), 0.02), 3)
-    0.975
+    0.98
     """
     highest = np.zeros(needs.shape[1])
     for need in needs:
@@ -103,8 +103,10 @@ def union_level(needs: np.ndarray, weights: np.ndarray, risk: float) -> float:
         below = np.concatenate([[0.0], np.cumsum(weights[order])])
         highest = np.maximum(highest, below[np.searchsorted(need[order], need, side="left")])
     at = order_statistic(highest, 1 - risk, weights)
-    # Half the smallest weight above the last accepted rank: strictly above it, below the next.
-    return float(min(highest[at] + weights[weights > 0].min() / 2, 1.0))
+    # Half the smallest weight above the last accepted rank: strictly above it, below the next. Ties
+    # (a need that never varies) would allow a level below 1 - risk; a single limit never gets more.
+    level = highest[at] + weights[weights > 0].min() / 2
+    return float(min(max(level, 1 - risk), 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

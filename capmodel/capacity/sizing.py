@@ -229,6 +229,7 @@ def hold_needs(
         scenario, draw = mixture_quantile(need[k], q, weights)
         units = float(need[k, scenario, draw])
         if hold.zones_lost and zones is not None:
+            # Whole zones: what is left after the loss still holds the need.
             units = float(zone_cover(units, zones=zones, lost=hold.zones_lost))
         result.append(
             HoldNeed(

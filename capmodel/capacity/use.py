@@ -136,7 +136,7 @@ class ServiceUse:
         return self.uses[0].basis if self.uses else "assumed"
 
     def pods(self, load: np.ndarray, *, targets: Mapping[str, float], hard: bool) -> np.ndarray:
-        """Return whole pods needed, at least the minimum; the maximum is a limit, not applied.
+        """Return whole pods that a load needs; the autoscaler's bounds are not applied.
 
         Parameters
         ----------
@@ -149,10 +149,10 @@ class ServiceUse:
         """
         if not self.uses:
             ratio = load / self.today_rps
-            return np.maximum(ceil_units((self.today_pods or 0) * ratio), self.minimum)
+            return ceil_units((self.today_pods or 0) * ratio)
         imbalance = self.imbalance_x if hard else 1.0
         load_per_pod = self.load_per_pod(targets)
-        need = np.full(np.broadcast_shapes(load.shape, (1, 1)), float(self.minimum))
+        need = np.zeros(np.broadcast_shapes(load.shape, (1, 1)))
         for use in self.uses:
             pods = use.pods(
                 load,

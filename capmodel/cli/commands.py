@@ -102,7 +102,7 @@ def capmodel() -> None:
     """
 
 
-@capmodel.command()
+@capmodel.command(short_help="Make the plan: headline, ladder, review.")
 @_STUDY
 @click.option(
     "--out",
@@ -155,7 +155,7 @@ def _note_warnings(plans: PlanSet, study_path: Path) -> None:
         note(f"{what} in the plan's findings; capmodel check {study_path} shows the data's")
 
 
-@capmodel.command()
+@capmodel.command(short_help="Check a study's files and history.")
 @_STUDY
 @_set
 @_format_of("every column")
@@ -182,7 +182,7 @@ def check(study_path: Path, settings: Sequence[str], form: Format) -> None:
         click.get_current_context().exit(2)
 
 
-@capmodel.command()
+@capmodel.command(short_help="Fit: growth, lifts, usage, calls.")
 @_STUDY
 @click.option(
     "--table",
@@ -208,7 +208,7 @@ def fit(study_path: Path, name: str | None, settings: Sequence[str], form: Forma
         say(in_format(tables[name], form, columns=SHOWN[name]))
 
 
-@capmodel.command()
+@capmodel.command(short_help="Show the chain of factors behind a limit.")
 @_PLAN
 @click.argument("node")
 @click.argument("limit")
@@ -228,7 +228,7 @@ def _multiples(_context: click.Context, _option: click.Parameter, value: str) ->
         raise click.BadParameter(message) from None
 
 
-@capmodel.command()
+@capmodel.command(short_help="How full is each limit at k times today?")
 @_PLAN
 @click.option(
     "--x",
@@ -261,7 +261,7 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
-@capmodel.command()
+@capmodel.command(short_help="Compare two plans, or two scenarios.")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -290,7 +290,7 @@ def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> No
         say(in_format(frame, form))
 
 
-@capmodel.command()
+@capmodel.command(short_help="Write a saved plan as HTML or Markdown.")
 @_PLAN
 @click.option(
     "--out",

@@ -58,7 +58,7 @@ def _run(args: Sequence[str] | None) -> int:
         error.show()
         return BAD_INPUT
     except click.Abort:
-        note("interrupted; nothing was written")
+        note("interrupted")
         return INTERRUPTED
     except CapmodelError as error:
         _show_traceback(asked)

@@ -119,7 +119,7 @@ def _cells(frame: pd.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]
     return names, [list(row) for row in zip(*columns, strict=True)], numeric
 
 
-def _is_number(value: Any) -> bool:  # noqa: ANN401  a cell
+def _is_number(value: Any) -> bool:
     from decimal import Decimal  # noqa: PLC0415
 
     return value is None or (
@@ -127,7 +127,7 @@ def _is_number(value: Any) -> bool:  # noqa: ANN401  a cell
     )
 
 
-def cell_text(value: Any, *, percent: bool = False) -> str:  # noqa: ANN401  a cell
+def cell_text(value: Any, *, percent: bool = False) -> str:
     """Return a cell for a reader; '-' where there is no value.
 
     Examples

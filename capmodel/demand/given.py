@@ -17,7 +17,7 @@ import numpy as np
 from capmodel.demand.design import HOURS, event_names_on
 from capmodel.demand.paths import RootPaths, check_horizon, normal_scores
 from capmodel.errors import InputError, Problem, nearest
-from capmodel.history.localtime import check_tz, local_days
+from capmodel.history.localtime import check_tz, hours_in, local_days, midnights
 from capmodel.schema import DEMAND_QUANTITIES, rng_for
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ Z_90: Final = 1.2815515655446004
 """Standard normal quantile of 0.9."""
 COLUMNS: Final = ("service", "time", "p10", "p50", "p90")
 QUANTILES: Final = ("p10", "p50", "p90")
-HOUR_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,37 +120,31 @@ class GivenDemand:
         [80, 100, 150]
         """
         tz = check_tz(business_tz)
-        if problems := _frame_problems(df):
+        if problems := _frame_problems(df, tz=tz):
             raise InputError(problems)
-        stamps = df["time"].dt.tz_convert("UTC").dt.tz_localize(None)
-        hours = stamps.to_numpy().astype("datetime64[s]").astype(np.int64) // HOUR_S
         services = tuple(sorted(df["service"].astype(str).unique()))
         code = {name: i for i, name in enumerate(services)}
         column = df["service"].astype(str).map(code).to_numpy(dtype=int)
-        first, count = int(hours.min()), int(hours.max() - hours.min()) + 1
-        days = local_days(np.datetime64(first * HOUR_S, "s"), count, 60, tz)
-        n = len(days.dates)
-        position = days.day_of_step[hours - first] * HOURS + days.hour_of_step[hours - first]
-        cells = position * len(services) + column
-        size = n * HOURS * len(services)
+        clock = df["time"].dt.tz_convert(tz).dt.tz_localize(None).to_numpy()
+        date = clock.astype("datetime64[D]")
+        dates = np.arange(date.min(), date.max() + 1)
+        day = (date - dates[0]).astype(int)
+        hour = (clock.astype("datetime64[h]") - date).astype(int)
+        cells = (day * HOURS + hour) * len(services) + column
+        size = len(dates) * HOURS * len(services)
         times = np.bincount(cells, minlength=size)
         values = np.full((len(QUANTILES), size), np.nan)
         for row, name in zip(values, QUANTILES, strict=True):
             total = np.bincount(cells, weights=df[name].to_numpy(dtype=float), minlength=size)
             row[times > 0] = total[times > 0] / times[times > 0]  # the repeated hour: its mean
-        # A day more on either side, so that the hours of partial first and last days exist too.
-        wide = local_days(np.datetime64((first - 26) * HOUR_S, "s"), count + 52, 60, tz)
-        offset = int((days.dates[0] - wide.dates[0]).astype(int))
-        exists = np.zeros((len(wide.dates), HOURS), dtype=bool)
-        exists[wide.day_of_step, wide.hour_of_step] = True
         quantity = _quantities(df, services)
         return cls(
             services=services,
             quantities=tuple(quantity[name] for name in services),
             business_tz=tz,
-            dates=days.dates,
-            values=values.reshape(len(QUANTILES), n, HOURS, len(services)),
-            spring_hours=~exists[offset : offset + n],
+            dates=dates,
+            values=values.reshape(len(QUANTILES), len(dates), HOURS, len(services)),
+            spring_hours=~_existing_hours(dates, tz),
             events=events,
         )
 
@@ -198,7 +191,7 @@ class GivenDemand:
         out = []
         for name in names:
             column = self.services.index(name)
-            low, middle, high = self.values[:, rows, :, column]
+            low, middle, high = self.values[..., column][:, rows]
             u = normal_scores(rng_for(seed, "given", name), draws)
             shape = _split_log_normal(u, low=low, middle=middle, high=high)
             # The skipped hour of spring holds no demand, it is an hour that does not happen.
@@ -252,7 +245,7 @@ class GivenDemand:
                 )
                 continue
             rows = (dates[inside] - self.dates[0]).astype(int)
-            known = self.values[:, rows, :, self.services.index(name)]
+            known = self.values[..., self.services.index(name)][:, rows]
             hole = np.isnan(known).any(axis=0) & ~self.spring_hours[rows]
             bad = dates[~inside].tolist() + dates[inside][hole.any(axis=1)].tolist()
             if bad:
@@ -275,7 +268,12 @@ def _parsed(time: pd.Series) -> pd.Series:
     return pd.to_datetime(text, utc=True) if has_zone.all() else pd.to_datetime(text)
 
 
-def _frame_problems(df: pd.DataFrame) -> list[Problem]:
+def _off_the_hour(time: pd.Series, tz: str) -> bool:
+    clock = time.dt.tz_convert(tz).dt.tz_localize(None)
+    return bool((clock != clock.dt.floor("h")).any())
+
+
+def _frame_problems(df: pd.DataFrame, *, tz: str) -> list[Problem]:
     import pandas as pd  # noqa: PLC0415  kept out of import time
 
     missing = [name for name in COLUMNS if name not in df.columns]
@@ -298,7 +296,7 @@ def _frame_problems(df: pd.DataFrame) -> list[Problem]:
                 "Use .dt.tz_localize(zone), or write the offset into the file.",
             )
         )
-    elif (df["time"] != df["time"].dt.floor("h")).any():
+    elif _off_the_hour(df["time"], tz):
         problems.append(
             Problem(
                 "given demand: time", "times off the hour", "starts of hours", "Average to hours."
@@ -361,6 +359,15 @@ def _quantities(df: pd.DataFrame, services: tuple[str, ...]) -> dict[str, str]:
     if problems:
         raise InputError(problems)
     return {name: found.pop() for name, found in kinds.items()}
+
+
+def _existing_hours(dates: np.ndarray, tz: str) -> np.ndarray:
+    """Return which local hours exist, shape (N, 24) bool: all but the skipped ones of spring."""
+    start = midnights(dates[:1], tz)[0]
+    days = local_days(start, int(hours_in(dates, tz).sum()), 60, tz)
+    exists = np.zeros((len(dates), HOURS), dtype=bool)
+    exists[np.minimum(days.day_of_step, len(dates) - 1), days.hour_of_step] = True
+    return exists
 
 
 def _names(events: Events | None, dates: np.ndarray) -> tuple[str, ...]:

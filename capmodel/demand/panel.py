@@ -120,10 +120,11 @@ def read_panel(history: History) -> Panel:
             do="Give hourly data.",
         )
     masked = history.masked()
+    arrays = {q: masked.array(q) for q in DEMAND_QUANTITIES if q in history.quantities}
     rows: list[tuple[str, str, np.ndarray]] = []
     refused: list[Finding] = []
     notes: list[Finding] = []
-    for name in masked.services:
+    for row, name in enumerate(history.services):
         # Named from the unmasked history, so that a service masked everywhere is refused by name.
         measured = history.measured(name)
         quantity = next((q for q in DEMAND_QUANTITIES if q in measured), None)
@@ -136,7 +137,7 @@ def read_panel(history: History) -> Panel:
                 Finding(code, "error" if code == "all_nan" else "info", name, text)
             )
             continue
-        rows.append((name, quantity, masked.series(name, quantity)))
+        rows.append((name, quantity, arrays[quantity][row]))
     if not rows:
         raise _nothing_usable(refused + notes)
     stacked = np.stack([series for _, _, series in rows])

@@ -83,6 +83,20 @@ class Runs:
         """Return the runs selected by a mask."""
         return Runs(self.row[which], self.first[which], self.length[which])
 
+    @classmethod
+    def none(cls) -> Runs:
+        """Return no runs."""
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(empty, empty, empty)
+
+    def at(self, row: int) -> Runs:
+        """Return the same runs in another row."""
+        return Runs(np.full_like(self.row, row), self.first, self.length)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return first step and end (exclusive) of each run."""
+        return list(zip(self.first.tolist(), (self.first + self.length).tolist(), strict=True))
+
     def without(self, others: Runs) -> Runs:
         """Return the runs that overlap none of `others`."""
         overlap = (

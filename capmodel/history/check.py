@@ -336,40 +336,43 @@ def _negative_findings(
 
 
 def _outage_findings(axis: Axis, services: tuple[str, ...], masks: _Masks) -> list[Finding]:
+    """Return one finding per service for outages, and one per array for zeros that are kept."""
+    together: dict[tuple[int, tuple[tuple[int, int], ...]], list[str]] = {}
+    steps: dict[tuple[int, str], tuple[int, int]] = {}
     found = []
-    for name, outages in ({**masks.demand_outages, **masks.usage_outages}).items():
+    for name, outages in {**masks.demand_outages, **masks.usage_outages}.items():
         for row in np.unique(outages.runs.row).tolist():
-            runs = outages.runs.keep(outages.runs.row == row)
-            beside = int(outages.partial[row])
-            steps = int(outages.mask[row].sum()) - beside
-            listed = _listed(axis, runs.first, runs.length)
-            first = listed[0]
-            message = (
-                f"{name}: {_steps(steps)} at or near zero where it is usually busy, first "
-                f"{first['from']}"
-            )
-            message += f", and {beside} partial beside" if beside else ""
-            message += "; masked" + ("" if name in _ZERO_FILLED else " for all quantities")
-            data = {"quantity": name, "steps": steps, "partial_steps": beside, "runs": listed}
-            found.append(Finding("outage", "warning", services[row], message, data))
+            spans = outages.runs.keep(outages.runs.row == row).spans()
+            together.setdefault((row, tuple(spans)), []).append(name)
+            partial = int(outages.partial[row])
+            steps[row, name] = (int(outages.mask[row].sum()) - partial, partial)
         for row in np.unique(outages.zero_runs.row).tolist():
-            runs = outages.zero_runs.keep(outages.zero_runs.row == row)
-            listed = _listed(axis, runs.first, runs.length)
+            spans = outages.zero_runs.keep(outages.zero_runs.row == row).spans()
+            begin, end = max(spans, key=lambda span: (span[1] - span[0], -span[0]))
             message = (
-                f"{name}: zero for {axis.length_text(int(runs.length.max()))} from "
-                f"{listed[int(runs.length[:LISTED].argmax())]['from']}; kept as real (closed?): "
-                'tag the rows "outage" to mask them'
+                f"{name}: zero for {axis.length_text(end - begin)} from {axis.local_text(begin)}; "
+                'kept as real (closed?): tag the rows "outage" to mask them'
             )
-            data = {"quantity": name, "steps": int(runs.length.sum()), "runs": listed}
+            data = {"quantity": name, "runs": _listed(axis, spans)}
             found.append(Finding("zero_run", "warning", services[row], message, data))
+    for (row, spans_of_row), names in together.items():
+        count, partial = max(steps[row, name] for name in names)
+        beside = f" and {partial} partial beside" if partial else ""
+        scope = " for all quantities" if set(names) - set(_ZERO_FILLED) else ""
+        message = (
+            f"{', '.join(names)}: {_steps(count)} at or near zero where it is usually busy, first "
+            f"{axis.local_text(spans_of_row[0][0])}{beside}; masked{scope}"
+        )
+        counts = {"quantities": names, "steps": count, "partial_steps": partial}
+        runs = {"runs": _listed(axis, spans_of_row)}
+        found.append(Finding("outage", "warning", services[row], message, {**counts, **runs}))
     return found
 
 
-def _listed(
-    axis: Axis, first: npt.NDArray[np.int64], length: npt.NDArray[np.int64]
-) -> list[dict[str, Any]]:
-    pairs = zip(first[:LISTED].tolist(), length[:LISTED].tolist(), strict=True)
-    return [{"from": axis.local_text(begin), "steps": size} for begin, size in pairs]
+def _listed(axis: Axis, spans: Iterable[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Return the first runs as plain data."""
+    first = list(spans)[:LISTED]
+    return [{"from": axis.local_text(begin), "steps": end - begin} for begin, end in first]
 
 
 def _steps(count: int) -> str:

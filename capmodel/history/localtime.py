@@ -143,7 +143,9 @@ class Axis:
         minutes = steps * self.step_min
         for unit, size in (("day", DAY_MIN), ("hour", 60), ("minute", 1)):
             if minutes >= 2 * size or minutes == size:
-                number = f"{minutes / size:.3g}"
+                number = (
+                    f"{minutes / size:.3g}" if minutes < 100 * size else f"{minutes / size:.0f}"
+                )
                 return f"{number} {unit}{'' if number == '1' else 's'}"
         return f"{minutes} minutes"
 

@@ -4,7 +4,8 @@ An outage hour is not low demand. A cell is *down* when it is below ``OUTAGE_RAT
 value: the median of the same local hour of the week over the ``LEVEL_WEEKS`` weeks around it, so
 that growth of any size is no outage. A run of down cells is an outage when
 
-- the service was up before it (a service not yet launched is not down);
+- the service ran at ``RUNNING_RATIO`` of its usual level or more over the day before (a service
+  that is being launched is not down);
 - it lasts at most ``NEAR_ZERO_HOURS``, or ``ZERO_DAYS`` when it is exactly zero;
 - the usual demand is at least ``MIN_EVENTS`` in a step, so that chance cannot explain it;
 - it does not fill whole local days (a business that is closed on a holiday is not down either);
@@ -22,7 +23,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from capmodel.history.arrays import Bools, Floats, Ints, Runs, runs_of, sorted_median
 from capmodel.history.localtime import DAY_MIN, Axis, LocalDays, local_cube
@@ -41,12 +41,16 @@ MIN_EVENTS: Final = 30
 """Usual events in a step below which zero may be chance: exp(-30) is about 1e-13."""
 QUIET_RATIO: Final = 0.1
 """A usage is busy where its usual value is at least this share of its median usual value."""
+RUNNING_RATIO: Final = 0.25
+"""An outage interrupts a service that ran at this share of its usual level or more."""
 INTERMITTENT_SHARE: Final = 0.10
 """A service that is down more often than this works in bursts; it has no outages."""
 PARTIAL_RATIO: Final = 0.9
 """A step beside an outage is partial below this share of the day's level …"""
 PARTIAL_SDS: Final = 4.0
 """… and this many robust standard deviations below it."""
+ROWS_AT_ONCE: Final = 64
+"""Series handled at a time, which bounds memory."""
 _MAD_TO_SD: Final = 1.4826
 
 
@@ -88,7 +92,10 @@ def usual_levels(values: Floats, axis: Axis, days: LocalDays) -> Floats:
     block_of_day = np.searchsorted(edges[1:-1], week_of_day, side="right")
     slot = 0 if slots == 1 else days.hour_of_step
     hour_of_week = (days.day_of_step % 7) * slots + slot
-    return np.ascontiguousarray(levels[block_of_day[days.day_of_step], hour_of_week].T)
+    flat = np.ascontiguousarray(levels.reshape(-1, n_series).T)
+    at = block_of_day[days.day_of_step] * 7 * slots + hour_of_week
+    usual: Floats = np.take(flat, at, axis=1)
+    return usual
 
 
 def find_outages(
@@ -106,36 +113,35 @@ def find_outages(
         Events in a step when the value is 1, shape (S,), for demand (3600 for requests per second
         by the hour); None for a usage, which has no counts.
     """
-    empty = np.zeros(0, dtype=np.int64)
-    nothing = Runs(empty, empty, empty)
     mask = np.zeros(values.shape, dtype=bool)
     partial = np.zeros(len(values), dtype=np.int64)
+    outage = closed = Runs.none()
     with np.errstate(invalid="ignore"):
-        highest = np.fmax.reduce(values, axis=1)
-        rows = np.flatnonzero(np.fmin.reduce(values, axis=1) < OUTAGE_RATIO * highest)
-    if len(rows) == 0:
-        return Outages(nothing, nothing, mask, partial)
-    part = values[rows]
-    usual = usual_levels(part, axis, days)
-    busy = _busy(usual, None if events_per_unit is None else events_per_unit[rows])
-    with np.errstate(invalid="ignore"):
-        down = busy & (part < OUTAGE_RATIO * usual)
-    seen = np.maximum(np.sum(busy & ~np.isnan(part), axis=1), 1)
-    zeros = _long_zeros(part, axis)
-    runs = _bridged(part, busy, down).without(zeros)
-    cells = _count_in(runs, down)
-    often = np.bincount(runs.row, weights=cells, minlength=len(part)) > INTERMITTENT_SHARE * seen
-    runs = runs.keep(~often[runs.row])
-    outage, closed = _sorted_out(runs, part, busy & ~down, axis, days)
-    kept = closed + zeros
-    for row, first, length in zip(outage.row, outage.first, outage.length, strict=True):
-        span = slice(first, first + length)
-        mask[rows[row], span] = down[row, span] | ~busy[row, span]
-        beside = _partial_steps(part[row], usual[row], down[row], first, first + length, axis)
-        mask[rows[row], beside] = True
-        partial[rows[row]] += len(beside)
-    outage, kept = (Runs(rows[r.row], r.first, r.length) for r in (outage, kept))
-    return Outages(outage, kept, mask, partial)
+        lowest, highest = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
+        rows = np.flatnonzero(lowest < OUTAGE_RATIO * highest)
+    zeros = _long_zeros(values, np.flatnonzero(lowest == 0), axis)
+    for begin in range(0, len(rows), ROWS_AT_ONCE):
+        block = rows[begin : begin + ROWS_AT_ONCE]
+        part = values[block]
+        usual = usual_levels(part, axis, days)
+        busy = _busy(usual, None if events_per_unit is None else events_per_unit[block])
+        with np.errstate(invalid="ignore"):
+            down = busy & (part < OUTAGE_RATIO * usual)
+        for i in np.flatnonzero(down.any(axis=1)):
+            row = block[i]
+            found = _down_runs(part[i], usual[i], busy[i], down[i], axis)
+            found = found.at(row).without(zeros)
+            whole = _whole_days(found, busy[i] & ~down[i], part[i], axis, days)
+            closed += found.keep(whole)
+            found = found.keep(~whole)
+            outage += found
+            for first, length in zip(found.first, found.length, strict=True):
+                span = slice(first, first + length)
+                mask[row, span] = down[i, span] | ~busy[i, span]
+                beside = _partial_steps(part[i], usual[i], down[i], first, first + length, axis)
+                mask[row, beside] = True
+                partial[row] += len(beside)
+    return Outages(outage, closed + zeros, mask, partial)
 
 
 def _busy(usual: Floats, events_per_unit: Floats | None) -> Bools:
@@ -147,62 +153,66 @@ def _busy(usual: Floats, events_per_unit: Floats | None) -> Bools:
         return (usual >= floor[:, None]) & (usual > 0)
 
 
-def _bridged(values: Floats, busy: Bools, down: Bools) -> Runs:
-    """Return the runs of down cells, joined over quiet cells in which nothing arrived either."""
+def _down_runs(values: Floats, usual: Floats, busy: Bools, down: Bools, axis: Axis) -> Runs:
+    """Return the runs of down cells of one series that are short, rare and come out of activity.
+
+    Runs are joined over quiet cells in which nothing arrived either; row is 0.
+    """
     with np.errstate(invalid="ignore"):
         silent = ~busy & ~(values > 0)
-    runs = runs_of(down | silent)
-    runs = runs.keep(_count_in(runs, down) > 0)
-    # Trim silent cells from both ends: the run begins and ends with a cell that should be busy.
-    last = runs.first + runs.length - 1
-    steps = np.arange(down.shape[1])
-    following = np.minimum.accumulate(np.where(down, steps, down.shape[1])[:, ::-1], axis=1)[
-        :, ::-1
-    ]
-    preceding = np.maximum.accumulate(np.where(down, steps, -1), axis=1)
-    first, last = following[runs.row, runs.first], preceding[runs.row, last]
-    return Runs(runs.row, first, last - first + 1)
+    runs = runs_of((down | silent)[None])
+    # Trim silent cells from both ends: a run begins and ends with a cell that should be busy.
+    cells = np.flatnonzero(down)
+    begin = np.searchsorted(cells, runs.first)
+    end = np.searchsorted(cells, runs.first + runs.length)
+    some = end > begin
+    first, last = cells[begin[some]], cells[end[some] - 1]
+    runs = Runs(runs.row[some], first, last - first + 1)
+    seen = np.count_nonzero(busy & ~np.isnan(values))
+    if (end - begin).sum() > INTERMITTENT_SHARE * seen:
+        return Runs.none()
+    exact = np.array([not np.any(values[a:b] > 0) for a, b in runs.spans()], dtype=bool)
+    longest = np.where(exact, ZERO_DAYS * DAY_MIN, NEAR_ZERO_HOURS * 60)
+    runs = runs.keep(runs.length * axis.step_min <= longest)
+    running = busy & ~down & ~np.isnan(values)
+    was_up = [_was_running(values, usual, running, a, axis) for a, _ in runs.spans()]
+    return runs.keep(np.array(was_up, dtype=bool))
 
 
-def _long_zeros(values: Floats, axis: Axis) -> Runs:
+def _was_running(values: Floats, usual: Floats, running: Bools, first: int, axis: Axis) -> bool:
+    """Return whether the series ran near its usual level over the last day with values."""
+    begin = max(first - 7 * axis.steps_per_day, 0)
+    before = begin + np.flatnonzero(running[begin:first])[-axis.steps_per_day :]
+    if len(before) == 0:
+        return False
+    return float(np.median(values[before] / usual[before])) >= RUNNING_RATIO
+
+
+def _long_zeros(values: Floats, rows: Ints, axis: Axis) -> Runs:
     """Return the runs of exact zeros too long for an outage, in series usually above zero."""
-    with np.errstate(invalid="ignore"):
-        runs = runs_of(values == 0)
-        begun = np.logical_or.accumulate(values > 0, axis=1)
-        usually = sorted_median(values, axis=1) > 0
-    long = runs.length * axis.step_min > ZERO_DAYS * DAY_MIN
-    return runs.keep(long & begun[runs.row, runs.first] & usually[runs.row])
+    found = Runs.none()
+    for row in rows:
+        series = values[row]
+        runs = runs_of(series[None] == 0)
+        runs = runs.keep(runs.length * axis.step_min > ZERO_DAYS * DAY_MIN)
+        if len(runs.row) == 0:
+            continue
+        positive = np.flatnonzero(series > 0)
+        if len(positive) > np.count_nonzero(series == 0):
+            found += runs.keep(runs.first > positive[0]).at(row)
+    return found
 
 
-def _count_in(runs: Runs, mask: Bools) -> Ints:
-    """Return how many cells of each run are True in `mask`."""
-    held = np.zeros((mask.shape[0], mask.shape[1] + 1), dtype=np.int64)
-    np.cumsum(mask, axis=1, out=held[:, 1:])
-    counted: Ints = held[runs.row, runs.first + runs.length] - held[runs.row, runs.first]
-    return counted
-
-
-def _sorted_out(
-    runs: Runs, values: Floats, up: Bools, axis: Axis, days: LocalDays
-) -> tuple[Runs, Runs]:
-    """Return the runs that are outages, and the whole days of zeros that are only reported."""
-    ever = np.logical_or.accumulate(up, axis=1)
-    with np.errstate(invalid="ignore"):
-        exact = _count_in(runs, values > 0) == 0
-    minutes = runs.length * axis.step_min
-    short = minutes <= np.where(exact, ZERO_DAYS * DAY_MIN, NEAR_ZERO_HOURS * 60)
-    begun = ever[runs.row, runs.first]
-    closed = _whole_days(runs, up, days) & (axis.step_min != DAY_MIN)
-    return runs.keep(begun & short & ~closed), runs.keep(begun & short & exact & closed)
-
-
-def _whole_days(runs: Runs, up: Bools, days: LocalDays) -> npt.NDArray[np.bool_]:
-    """Return which runs fill their local days: nothing was up on the first and on the last one."""
+def _whole_days(runs: Runs, up: Bools, values: Floats, axis: Axis, days: LocalDays) -> Bools:
+    """Return which runs are zeros that fill their local days, the first one and the last one."""
+    whole = np.zeros(len(runs.row), dtype=bool)
+    if axis.step_min == DAY_MIN:
+        return whole  # every run of a daily history fills its days
     edges = np.searchsorted(days.day_of_step, np.arange(len(days.dates) + 1))
-    begin = edges[days.day_of_step[runs.first]]
-    end = edges[days.day_of_step[runs.first + runs.length - 1] + 1]
-    full: Bools = _count_in(Runs(runs.row, begin, end - begin), up) == 0
-    return full
+    for i, (first, end) in enumerate(runs.spans()):
+        day = slice(edges[days.day_of_step[first]], edges[days.day_of_step[end - 1] + 1])
+        whole[i] = not np.any(up[day]) and not np.any(values[first:end] > 0)
+    return whole
 
 
 def _partial_steps(

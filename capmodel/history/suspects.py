@@ -25,10 +25,14 @@ UNIT_FACTORS: Final[Mapping[float, str]] = {
     3600.0: "per hour and per second",
 }
 """Ratios between units that are often confused."""
-UNIT_TOLERANCE_LOG: Final = 0.2
-"""A level jump is near a factor when their logs differ by at most this (±22 %)."""
+UNIT_TOLERANCE_LOG: Final = 0.15
+"""A level jump is near a factor when their logs differ by at most this (±16 %)."""
 UNIT_WINDOW_DAYS: Final = 7
-"""Whole weeks on both sides of a jump, so that weekdays cancel and no event fills the median."""
+"""A whole week on both sides of a jump, so that weekdays cancel and no event fills the median."""
+UNIT_LASTING_DAYS: Final = 28
+"""The jump must last: seen over this many days on both sides (fewer at the ends), it is still …"""
+UNIT_LASTING_LOG: Final = 0.4
+"""… this near the factor (growth and season may have gone on by half)."""
 UNIT_SUDDEN_SHARE: Final = 0.8
 """Share of the log jump that must happen from one day to the day after the next."""
 COMPANION_RATIO: Final = 3.0
@@ -90,7 +94,7 @@ def level_jumps(levels: Mapping[str, Floats], quantity: str) -> list[LevelJump]:
     """Return the jumps of a quantity that look like a change of unit, one per series.
 
     The 7-day medians before and after a day differ by a factor between units; four fifths of it
-    come within two days; and no other quantity of the service moves along.
+    come within two days; it lasts for weeks; and no other quantity of the service moves along.
 
     Parameters
     ----------
@@ -114,12 +118,15 @@ def level_jumps(levels: Mapping[str, Floats], quantity: str) -> list[LevelJump]:
     found = []
     for row in np.flatnonzero(hits.any(axis=1)):
         candidates = np.flatnonzero(hits[row])
-        at = int(candidates[step[row, candidates].argmax()])
-        if _moves_along(levels, quantity, int(row), at, float(jump[row, at])):
-            continue
-        factor = list(UNIT_FACTORS)[int(near[:, row, at].argmin())]
-        ratio = float(np.exp(jump[row, at]))
-        found.append(LevelJump(int(row), at + UNIT_WINDOW_DAYS, ratio, factor))
+        for at in candidates[np.argsort(-step[row, candidates], kind="stable")].tolist():
+            factor = list(UNIT_FACTORS)[int(near[:, row, at].argmin())]
+            change = float(jump[row, at])
+            if not _lasts(level[row], at + UNIT_WINDOW_DAYS, factor):
+                continue
+            if not _moves_along(levels, quantity, int(row), at, change):
+                day = at + UNIT_WINDOW_DAYS
+                found.append(LevelJump(int(row), day, float(np.exp(change)), factor))
+                break
     return found
 
 
@@ -128,6 +135,13 @@ def _week_jumps(level: Floats) -> Floats:
     windows = np.lib.stride_tricks.sliding_window_view(level, UNIT_WINDOW_DAYS, axis=1)
     medians = sorted_median(windows, axis=2)
     return medians[:, UNIT_WINDOW_DAYS:] - medians[:, :-UNIT_WINDOW_DAYS]
+
+
+def _lasts(level: Floats, day: int, factor: float) -> bool:
+    """Return whether the jump at `day` is still near the factor over the weeks around it."""
+    weeks = level[max(day - UNIT_LASTING_DAYS, 0) : day], level[day : day + UNIT_LASTING_DAYS]
+    before, after = (float(np.nanmedian(part)) for part in weeks)
+    return bool(abs(abs(after - before) - np.log(factor)) <= UNIT_LASTING_LOG)
 
 
 def _moves_along(

@@ -190,7 +190,7 @@ def node_order(
         id=f"nodes:{request.pool}",
         item=request.pool,
         kind="nodes",
-        action=f"reserve {count} more {request.instance_type}",
+        action=f"reserve {count} more {request.instance_type} for {request.pool}",
         from_value=str(request.today),
         to_value=str(request.required),
         count=count,
@@ -265,7 +265,7 @@ def db_order(
         id=f"db_class:{request.database}",
         item=request.database,
         kind="db_class",
-        action="change the class",
+        action=f"change {request.database} from {request.from_class} to {request.to_class}",
         from_value=request.from_class,
         to_value=request.to_class,
         count=request.instances,
@@ -294,7 +294,7 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
     ...     as_of=dt.date(2026, 9, 21),
     ... )
     >>> order.action, str(order.latest_by), order.status
-    ('raise the quota from 80 to 126 rps', '2026-10-09', 'GREEN')
+    ('raise the quota of credit-bureau from 80 to 126 rps', '2026-10-09', 'GREEN')
     """
     if request.to_limit <= request.from_limit:
         raise InputError.of(
@@ -315,7 +315,7 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
         id=f"quota:{request.external}",
         item=request.external,
         kind="quota",
-        action=f"raise the quota from {values[0]} to {values[1]} {request.unit}",
+        action=f"raise the quota of {request.external} from {values[0]} to {values[1]} {request.unit}",
         from_value=values[0],
         to_value=values[1],
         count=None,
@@ -362,7 +362,7 @@ def config_order(
     ...     as_of=dt.date(2026, 9, 1),
     ... )
     >>> str(order.in_place_by), order.status, order.action
-    ('2026-11-01', 'GREEN', 'change replicas.max from 60 to 84')
+    ('2026-11-01', 'GREEN', 'change replicas.max of api from 60 to 84')
     """
     execute = last_open_day(policy, in_place, action="config")
     latest = execute - request.lead_days * _DAY
@@ -374,7 +374,8 @@ def config_order(
         id=f"config:{request.service}:{request.setting}",
         item=request.service,
         kind="config",
-        action=f"change {request.setting} from {request.from_value} to {request.to_value}",
+        action=f"change {request.setting} of {request.service} from {request.from_value} to "
+        f"{request.to_value}",
         from_value=request.from_value,
         to_value=request.to_value,
         count=None,
@@ -404,7 +405,7 @@ def _on_demand_order(
         id=f"nodes:{request.pool}",
         item=request.pool,
         kind="nodes",
-        action=f"launch {count} more {request.instance_type} on demand",
+        action=f"launch {count} more {request.instance_type} for {request.pool} on demand",
         from_value=str(request.today),
         to_value=str(request.required),
         count=count,

@@ -91,29 +91,49 @@ def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[
 
 
 def _orders(orders: pd.DataFrame) -> list[str]:
+    """Return one sentence per order that costs money or is not GREEN, and one for the rest."""
     if orders.empty:
         return ["Nothing has to be ordered."]
-    sentences = []
-    for row in orders.to_dict("records"):
-        when = row["recommended_by"] or row["latest_by"]
-        latest = f", at the latest {row['latest_by']}" if row["latest_by"] != when else ""
-        usd = row["usd"]
-        money = f", {usd:,.2f} USD for the season" if isinstance(usd, Decimal) and usd else ""
-        sentences.append(
-            f"{row['status']}: {row['action']} by {when or 'now'}{latest} "
-            f"(in place {row['in_place_by']}){money}."
-        )
+    rows = orders.to_dict("records")
+    big = [r for r in rows if r["status"] != "GREEN" or (isinstance(r["usd"], Decimal) and r["usd"])]
+    small = [r for r in rows if r not in big]
+    sentences = [_order(row) for row in sorted(big, key=_due)]
+    if small:
+        listed = ", ".join(f"{r['action']} ({r['latest_by']})" for r in small[:4])
+        more = f" and {len(small) - 4} more" if len(small) > 4 else ""  # noqa: PLR2004  a line
+        sentences.append(f"Also, by the date in brackets: {listed}{more}.")
     return sentences
 
 
+def _due(row: Mapping[Any, Any]) -> str:
+    return str(row["recommended_by"] or row["latest_by"])
+
+
+def _order(row: Mapping[Any, Any]) -> str:
+    latest = f", at the latest {row['latest_by']}" if row["recommended_by"] else ""
+    usd = row["usd"]
+    money = f"; {usd:,.2f} USD for the season" if isinstance(usd, Decimal) and usd else ""
+    late = "" if row["status"] == "GREEN" else f"{row['status']}: "
+    action = str(row["action"])
+    return (
+        f"Order by {_due(row)}{latest}: {late}{action}, in place {row['in_place_by']}{money}."
+    )
+
+
 def _risk(risk: pd.DataFrame) -> list[str]:
-    rows = risk[risk["scenario"] == MIXTURE]
-    return [
+    """Return the tiers at risk as things stand, one sentence each, and one for the others."""
+    rows = risk[risk["scenario"] == MIXTURE].to_dict("records")
+    at_risk = [r for r in rows if r["p_any"] > r["risk"]]
+    sentences = [
         f"Tier {row['tier']}: some limit is exceeded with probability {row['p_any']:.1%} as things "
         f"stand, {row['p_any_after_orders']:.1%} once everything is ordered (accepted "
         f"{row['risk']:.1%})."
-        for row in rows.to_dict("records")
+        for row in at_risk
     ]
+    calm = ", ".join(str(r["tier"]) for r in rows if r not in at_risk)
+    if calm:
+        sentences.append(f"Within the accepted risk as things stand: tier {calm}.")
+    return sentences
 
 
 def _cost(cost: pd.DataFrame) -> list[str]:

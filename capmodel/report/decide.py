@@ -328,7 +328,8 @@ def _chains(material: Material, rows: pd.DataFrame) -> list[Block]:
         own = where(factors, node=str(node), limit=str(limit))
         if own.empty:
             continue
-        scenario = next((s for s in material.columns if not where(own, scenario=s).empty), None)
+        preferred = (material.decides, material.lead, *material.columns)
+        scenario = next((s for s in preferred if not where(own, scenario=s).empty), None)
         own = own if scenario is None else where(own, scenario=scenario)
         caption = f"How the number is made: {node}, {limit}" + (f", {scenario}" if scenario else "")
         blocks.append(table(own, columns, caption=caption, name="factors"))
