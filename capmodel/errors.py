@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 __all__ = ["CapmodelError", "InputError", "ModelError", "Problem", "nearest"]
 
@@ -49,7 +50,7 @@ class CapmodelError(Exception):
         return "\n".join(lines)
 
     @classmethod
-    def of(cls, where: str, *, got: object, expected: str, do: str) -> CapmodelError:
+    def of(cls, where: str, *, got: object, expected: str, do: str) -> Self:
         """Make the exception for a single problem.
 
         Examples

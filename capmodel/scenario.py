@@ -127,7 +127,7 @@ class Scenario(_Spec):
             raise InputError(problems)
         return self
 
-    def replace(self, **changes: Any) -> Self:  # noqa: ANN401  any field of the model
+    def replace(self, **changes: Any) -> Self:
         """Return a copy with these fields changed, validated again."""
         return type(self).model_validate({**self.model_dump(by_alias=True), **changes})
 
@@ -189,7 +189,7 @@ def check_names(
     roots, events = tuple(roots), tuple(events)
     problems = []
     for scenario in scenarios:
-        named = {
+        named: dict[str, Iterable[str]] = {
             "growth_yoy_x": scenario.growth_yoy_x,
             "demand_x": scenario.demand_x,
             "peak": scenario.peak,
@@ -275,6 +275,14 @@ def day_factor(
     for i, event in enumerate(root.event):
         if event:
             lift = assumed_lift(scenario, root.service, event, spans.get(event, event))
-            if lift is not None:
-                override[i] = lift / root.lift_x[i]
+            if lift is None:
+                continue
+            if np.isnan(root.lift_x[i]):
+                raise InputError.of(
+                    f"scenarios.{scenario.name}.lift.{event}.{root.service}",
+                    got=f"lift {lift}, but the forecast does not say which lift it contains",
+                    expected="a root whose own lift of the event is known",
+                    do="Put the lift into the given forecast, or use demand_x.",
+                )
+            override[i] = lift / root.lift_x[i]
     return np.asarray(factor * override[None, :])

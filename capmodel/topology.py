@@ -38,7 +38,10 @@ Coefficients = dict[str, NonNegative] | Literal["fit"]
 
 class _Spec(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
         allow_inf_nan=False,
     )
 
@@ -225,9 +228,12 @@ class Topology(_Spec):
 
     Examples
     --------
-    >>> estate = Topology.model_validate({
-    ...     "drivers": {"checkouts": {"today_per_min": 4800}},
-    ...     "services": {"api": {"calls": {"checkouts": 4}}}})
+    >>> estate = Topology.model_validate(
+    ...     {
+    ...         "drivers": {"checkouts": {"today_per_min": 4800}},
+    ...         "services": {"api": {"calls": {"checkouts": 4}}},
+    ...     }
+    ... )
     >>> estate.order
     ('checkouts', 'api')
     """
@@ -260,7 +266,7 @@ class Topology(_Spec):
         """
         return documents.read_model(cls, path)
 
-    def replace(self, **changes: Any) -> Self:  # noqa: ANN401  any field of the model
+    def replace(self, **changes: Any) -> Self:
         """Return a copy with these fields changed, validated again."""
         return type(self).model_validate({**self.model_dump(by_alias=True), **changes})
 

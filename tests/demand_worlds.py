@@ -88,3 +88,8 @@ def local_day_sum(series: pd.Series, day: str) -> float:
     """Return the sum over a local day."""
     local = series.tz_convert(TZ)
     return float(local[day].sum())
+
+
+def local_dates(series: pd.Series) -> np.ndarray:
+    """Return each hour's local date as ISO text."""
+    return np.asarray(pd.DatetimeIndex(series.index).tz_convert(TZ).strftime("%Y-%m-%d"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from demand_worlds import LIFTS, TZ, calendar, history_of, local_day_sum, planted
+from demand_worlds import LIFTS, TZ, calendar, history_of, local_dates, local_day_sum, planted
 
 from capmodel.demand import Batched
 from capmodel.demand.penalties import CONFIGURATIONS
@@ -158,8 +158,8 @@ def test_a_young_service_borrows_and_names_its_donors(fleet_fit):
 
 def test_a_service_that_missed_an_event_borrows_that_event_only():
     series = {name: planted("2024-06-01", "2026-06-01", seed=s) for s, name in enumerate("abc")}
-    local = series["c"].index.tz_convert(TZ).strftime("%m-%d")
-    series["c"] = series["c"].mask(np.isin(local, ["12-01", "12-02"]))  # its Cyber Mondays
+    cyber_mondays = ["2024-12-02", "2025-12-01"]
+    series["c"] = series["c"].mask(np.isin(local_dates(series["c"]), cyber_mondays))
     lifts = Batched().fit(history_of(series), events=calendar()).lifts()
     rows = lifts[lifts["service"] == "c"].set_index("event")
     assert rows.loc["cyber_monday", "basis"] == "borrowed"
@@ -338,14 +338,14 @@ def test_bikes_beat_the_naive_forecasts(data_dir):
         parse_dates=["date_time"],
     ).set_index("date_time")["users"]
     raw = raw.astype(float)
-    local = raw.index.tz_localize(TZ, nonexistent="NaT", ambiguous=True)
+    local = pd.DatetimeIndex(raw.index).tz_localize(TZ, nonexistent="NaT", ambiguous=True)
     series = pd.Series(raw.to_numpy(), index=local)[local.notna()].tz_convert("UTC")
     cut, end = pd.Timestamp("2012-09-01", tz=TZ), pd.Timestamp("2012-12-01", tz=TZ)
     history = history_of({"bikes": series[series.index < cut]}, quantity="rps")
     fit = Batched().fit(history, events=Events.us_retail(2011, 2012))
     forecast = fit.forecast("2012-09-01", "2012-12-01", seed=7)
     truth = series[(series.index >= cut) & (series.index < end)]
-    clock = truth.index.tz_convert(TZ).tz_localize(None)
+    clock = pd.DatetimeIndex(truth.index).tz_convert(TZ).tz_localize(None)
     imputed = np.isin(clock.strftime("%Y-%m-%d"), ["2012-10-29", "2012-10-30"])
     truth, clock = truth[~imputed], clock[~imputed]
     before = raw[raw.index < "2012-09-01"]
@@ -365,3 +365,28 @@ def test_bikes_beat_the_naive_forecasts(data_dir):
     print(f"WAPE {ours:.4f}, naive {theirs}, 80 % coverage {coverage:.3f}")  # noqa: T201
     assert ours < 0.9 * min(theirs.values())
     assert coverage >= 0.60
+
+
+def test_two_lifts_are_no_sample():
+    """Story A2's numbers: 4.2 and 5.4 centre near 4.76, and 80 % for next year holds both."""
+    series = planted("2024-06-01", "2026-06-01", noise=0.01, lifts={})
+    day = local_dates(series)
+    series = series * np.select([day == "2024-12-02", day == "2025-12-01"], [4.2, 5.4], 1.0)
+    lifts = Batched().fit(history_of({"a": series}), events=calendar()).lifts()
+    row = lifts.set_index("event").loc["cyber_monday"]
+    assert row["n_events"] == 2
+    assert row["lift_x"] == pytest.approx(np.sqrt(4.2 * 5.4), rel=0.03)
+    assert row["lift_p10"] < 4.2
+    assert row["lift_p90"] > 5.4
+    assert row["lift_p90"] / row["lift_p10"] > 6.3 / 3.6
+
+
+def test_a_fit_survives_pickling(a1):
+    import pickle
+
+    again = pickle.loads(pickle.dumps(a1))  # noqa: S301  our own bytes
+    args = ("2026-11-20", "2026-11-25")
+    np.testing.assert_array_equal(
+        again.forecast(*args, draws=5).paths("checkouts"),
+        a1.forecast(*args, draws=5).paths("checkouts"),
+    )

@@ -125,6 +125,7 @@ def test_classes_add_up_where_each_is_measured():
     np.testing.assert_array_equal(history.array("rps", "read")[0], [1, 2, 3, 4, 5, 6])
     # write begins with step 2 and ends with step 4: no gap before and after, one at step 3
     np.testing.assert_array_equal(history.array("rps")[0], [1, 2, 13, nan, 15, 6])
+    np.testing.assert_array_equal(history.series("api", "rps"), history.array("rps")[0])
     with pytest.raises(InputError, match='Did you mean "write"'):
         history.array("rps", "wite")
 

@@ -133,11 +133,11 @@ def test_the_nonexistent_hour_is_left_out_with_a_finding(tmp_path):
 
 @pytest.mark.parametrize("rows_of_the_hour", [1, 2])
 def test_the_ambiguous_hour_is_averaged_with_a_finding(rows_of_the_hour, tmp_path):
-    frame = naive(24 * 20, "2026-10-25", rps=np.arange(480.0))
+    frame = naive(24 * 20, "2026-10-25", rps=np.arange(480.0)).assign(tag="deploy")
     at = 7 * 24 + 1
     assert str(frame["time"].iloc[at]) == "2026-11-01 01:00:00"
     if rows_of_the_hour == 2:
-        frame = pd.concat([frame, frame.iloc[at : at + 1].assign(rps=1000.0)])
+        frame = pd.concat([frame, frame.iloc[at : at + 1].assign(rps=1000.0, tag="load_test")])
     digests = set()
     for seed in range(3):
         frame.sample(frac=1, random_state=seed).to_csv(tmp_path / "h.csv", index=False)
@@ -147,6 +147,10 @@ def test_the_ambiguous_hour_is_averaged_with_a_finding(rows_of_the_hour, tmp_pat
     expected = np.concatenate([np.arange(at), [mean, mean], np.arange(at + 1, 480)])
     np.testing.assert_array_equal(history.array("rps")[0], expected)
     assert history.notes.codes == ("ambiguous_hour",)
+    assert history.tags["deploy"].all()
+    assert [int(mask.sum()) for tag, mask in history.tags.items() if tag == "load_test"] == (
+        [2] if rows_of_the_hour == 2 else []
+    )
     assert len(digests) == 1
 
 

@@ -4,8 +4,8 @@ This module answers: at k times today's traffic, how full is a limit, and at whi
 reach a bound? Curves use the central coefficients, are monotone in the multiple, and are plain
 numbers, so a saved plan can be swept without its history.
 
-``x`` is the multiple of today's event-free peak minute. Given multiples use integer pods and nodes;
-the multiple at which a limit binds uses continuous ones (DESIGN §9), ``ceil`` is ``ceil(v - 1e-9)``.
+``x`` is the multiple of today's event-free peak minute. Given multiples use integer pods and nodes,
+with ``ceil(v - 1e-9)``; the multiple at which a limit binds uses continuous ones (DESIGN §9).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = [
     "Curve",
     "LinearCurve",
     "NodesCurve",
+    "PodsCurve",
     "PodsOnPool",
     "PooledCaller",
-    "PodsCurve",
     "curve_from_dict",
     "multiple_at",
 ]

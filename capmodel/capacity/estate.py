@@ -138,9 +138,7 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
                 policy_x=float(getattr(policy.utilization, use.resource)),
                 imbalance_x=service.imbalance_x,
                 basis=worst_basis([use.basis, estate.call_basis[name]]),
-                curve=LinearCurve(
-                    constant=background, slope=use.per_request * estate.today[name]
-                ),
+                curve=LinearCurve(constant=background, slope=use.per_request * estate.today[name]),
                 extrapolating_x=service.extrapolation_x(targets),
             )
         )
@@ -346,7 +344,7 @@ def autoscaled_pods(estate: Estate, name: str, load: np.ndarray) -> np.ndarray:
     targets = targets_of(AUTOSCALED, estate.topology.policy)
     pods = service.pods(load, targets=targets, hard=False)
     ceiling = np.inf if service.maximum is None else service.maximum
-    return np.clip(pods, service.minimum, ceiling)
+    return np.asarray(np.clip(pods, service.minimum, ceiling))
 
 
 def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
@@ -382,12 +380,19 @@ def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarra
 
 
 def pool_pods_per_zone(
-    estate: Estate, loads: Loads, pool: str, hold: Hold
+    estate: Estate,
+    loads: Loads,
+    pool: str,
+    hold: Hold,
+    instant: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return each service's pods in one surviving zone under a hold row, shape (D, N)."""
+    """Return each service's pods in one surviving zone under a hold row, shape (D, N).
+
+    `instant` is the pool's :func:`pool_instant` where it is known already.
+    """
     zones = estate.topology.pools[pool].zones
     left = surviving_zones(zones, hold, pool)
-    instant = pool_instant(estate, loads, pool)
+    instant = pool_instant(estate, loads, pool) if instant is None else instant
     targets = targets_of(hold, estate.topology.policy)
     per_zone = {}
     for name in pool_services(estate, pool):
@@ -412,7 +417,13 @@ def surviving_zones(zones: int, hold: Hold, pool: str) -> int:
     return left
 
 
-def nodes_needed(estate: Estate, loads: Loads, pool: str, hold: Hold) -> np.ndarray:
+def nodes_needed(
+    estate: Estate,
+    loads: Loads,
+    pool: str,
+    hold: Hold,
+    instant: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
     """Return the nodes that a hold row asks of a pool each day.
 
     ``nodes = zones * max over cores, GiB and pods of ceil(sum of a zone's requests / usable)``: the
@@ -426,7 +437,7 @@ def nodes_needed(estate: Estate, loads: Loads, pool: str, hold: Hold) -> np.ndar
     """
     node = estate.nodes[pool]
     usable = (node.cpu_cores, node.memory_gib, float(node.pods))
-    per_zone = pool_pods_per_zone(estate, loads, pool, hold)
+    per_zone = pool_pods_per_zone(estate, loads, pool, hold, instant)
     fill: np.ndarray | float = 0.0
     for k, offered in enumerate(usable):
         total = sum(pods * pod_requests(estate, name)[k] for name, pods in per_zone.items())

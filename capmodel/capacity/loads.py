@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,9 +94,7 @@ def root_minutes(root: RootPaths, burst: np.ndarray, *, keep_hours: bool) -> Roo
     )
 
 
-def _edge_draws(
-    edge: CallRatio, *, is_event: np.ndarray, draws: int, seed: int
-) -> np.ndarray:
+def _edge_draws(edge: CallRatio, *, is_event: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Return calls per caller unit, shape (D, N), or (1, 1) for a plain number."""
     if not (edge.log_se or edge.day_log_sd or edge.event_log_se) and edge.event_x == 1.0:
         return np.full((1, 1), edge.ratio)
@@ -176,7 +175,7 @@ def weights_basis(
     topology: Topology, edges: Mapping[tuple[str, str], CallRatio], node: str
 ) -> Basis:
     """Return the weakest evidence on any path of calls to a node."""
-    steps = {pair for path in topology.paths_to(node) for pair in zip(path, path[1:], strict=False)}
+    steps = {pair for path in topology.paths_to(node) for pair in pairwise(path)}
     return worst_basis(edges[pair].basis for pair in sorted(steps))
 
 

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _SLACK: Final = 1e-9
+_SMALLEST_POOL: Final = 5
+"""No pool is proposed below this [connections]: requests of one pod would queue for each other."""
 _POOL_STEP: Final = 5
 """Pool sizes are proposed in this step [connections]: what people write into a configuration."""
 
@@ -160,8 +162,8 @@ def pool_remedies(
     """Return for each caller the largest pool with which all connections are GREEN.
 
     Formula: ``pool <= (policy * limit - connections of the others) / (pods * processes)``, proposed
-    in steps of 5 where that is possible, and never below what the caller's own queries keep busy
-    (Little's law: ``qps * hold / (pods * processes)``). Where no caller suffices alone, one remedy
+    in steps of 5 where that is possible, and never below 5 or what the caller's own queries keep
+    busy (Little's law: ``qps * hold / (pods * processes)``). Where no caller suffices alone, one remedy
     cuts every pool by the same ratio.
 
     Returns
@@ -288,10 +290,10 @@ def _workers(caller: Caller, surge: float) -> float:
 
 
 def _busy_pool(caller: Caller, terms: RemedyTerms) -> int:
-    """Return the connections that one process keeps busy on average, at least 1."""
+    """Return the smallest pool to propose: what one process keeps busy, and room for its bursts."""
     processes = caller.replicas * caller.processes
     busy = caller.qps * terms.hold_s / processes if processes > 0 else 0.0
-    return max(int(ceil_units(busy)), 1)
+    return max(int(ceil_units(busy)), min(_SMALLEST_POOL, caller.pool_max))
 
 
 def _rounded_pool(largest: float, busy: int) -> int | None:

@@ -9,7 +9,7 @@ Shapes: S scenarios, D draws, N local days. Needs are season peaks, shape (S, D)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from capmodel.capacity.estate import (
     Limit,
     nodes_needed,
     pods_needed,
+    pool_instant,
     pool_services,
     usage_of,
 )
@@ -30,6 +31,7 @@ from capmodel.schema import order_statistic
 if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
     from capmodel.topology import Hold
+
 
 __all__ = [
     "HoldNeed",
@@ -103,6 +105,8 @@ class Needs:
     pods_day: Mapping[str, np.ndarray]
     nodes_day: Mapping[str, np.ndarray]
     """The day of each need, the same shapes."""
+    instants: Mapping[str, tuple[Mapping[str, np.ndarray], ...]]
+    """Pool to the roots' loads in its busiest minute of each day, one per scenario."""
 
 
 def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> Needs:
@@ -114,8 +118,17 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> N
         best = days[:, inside].argmax(axis=1)
         return days[np.arange(len(days)), inside[best]], inside[best]
 
-    def stack(need: object, name: str) -> tuple[np.ndarray, np.ndarray]:
-        rows = [[peak(need(estate, load, name, hold)) for load in loads] for hold in holds]  # type: ignore[operator]
+    def pods_of(name: str, hold: Hold) -> list[np.ndarray]:
+        return [pods_needed(estate, load, name, hold) for load in loads]
+
+    def nodes_of(name: str, hold: Hold) -> list[np.ndarray]:
+        pairs = zip(loads, instants[name], strict=True)
+        return [nodes_needed(estate, load, name, hold, instant) for load, instant in pairs]
+
+    def stack(
+        need: Callable[[str, Hold], list[np.ndarray]], name: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows = [[peak(days) for days in need(name, hold)] for hold in holds]
         return (
             np.stack([np.stack([value for value, _ in row]) for row in rows]),
             np.stack([np.stack([day for _, day in row]) for row in rows]),
@@ -123,14 +136,16 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> N
 
     services = [n for n in estate.topology.services if estate.services[n].known]
     pools = [n for n in estate.topology.pools if pool_services(estate, n)]
-    pods = {name: stack(pods_needed, name) for name in services}
-    nodes = {name: stack(nodes_needed, name) for name in pools}
+    instants = {n: tuple(pool_instant(estate, load, n) for load in loads) for n in pools}
+    pods = {name: stack(pods_of, name) for name in services}
+    nodes = {name: stack(nodes_of, name) for name in pools}
     return Needs(
         holds=holds,
         pods={name: value for name, (value, _) in pods.items()},
         nodes={name: value for name, (value, _) in nodes.items()},
         pods_day={name: day for name, (_, day) in pods.items()},
         nodes_day={name: day for name, (_, day) in nodes.items()},
+        instants=instants,
     )
 
 

@@ -122,11 +122,11 @@ def plan(study_path: Path, out: Path | None, settings: Sequence[str], form: Form
     fit = _fit(study)
     with step("planning the scenarios"):
         plans = study.plan(fit)
-    _note_warnings(plans, study_path)
     if out is not None:
         with step("drawing the review"):
             plans.write(out)
     say(_plan_text(plans, form, ladder=out is None))
+    _note_warnings(plans, out)
     if out is not None:
         note(f"wrote {out}; open {out / 'review.html'} in a browser")
 
@@ -147,12 +147,13 @@ def _plan_text(plans: PlanSet, form: Format, *, ladder: bool) -> str:
     return f"{text}\n({rest} more limits: --format csv)" if rest > 0 else text
 
 
-def _note_warnings(plans: PlanSet, study_path: Path) -> None:
+def _note_warnings(plans: PlanSet, out: Path | None) -> None:
     findings = plans.to_frame("findings")
     count = int((findings["severity"] == "warning").sum())
     if count:
         what = "1 warning" if count == 1 else f"{count} warnings"
-        note(f"{what} in the plan's findings; capmodel check {study_path} shows the data's")
+        where = f"stand in {out / 'csv' / 'findings.csv'}" if out else "go with the plan: use --out"
+        note(f"{what} about data and model {where}")
 
 
 @capmodel.command(short_help="Check a study's files and history.")
@@ -242,7 +243,11 @@ def _multiples(_context: click.Context, _option: click.Parameter, value: str) ->
 @_format_of("every column")
 @_debug
 def sweep(plan_path: Path, multiples: tuple[float, ...], form: Format) -> None:
-    """Print how full each limit is at multiples of today's traffic, without failures."""
+    """Print how full each limit is at multiples of today's traffic, without failures.
+
+    Pods and nodes are whole here. The ladder's breaks_at_x counts in fractions of them, so a
+    limit may be passed a little before.
+    """
     frame = _read_plan(plan_path).sweep(multiples)
     say(in_format(_side_by_side(frame) if form in {"table", "md"} else frame, form))
 

@@ -49,10 +49,16 @@ class Batched(BaseModel):
 
     Examples
     --------
-    >>> Batched().kappa
-    2.0
-    >>> Batched(configurations=("linear",)).configurations
-    ('linear',)
+    >>> import numpy as np, pandas as pd
+    >>> from capmodel.history import History
+    >>> time = pd.date_range("2026-01-01", periods=90 * 24, freq="h", tz="UTC")
+    >>> busy = 100 + 50 * np.sin(2 * np.pi * (time.hour - 8) / 24)
+    >>> history = History.from_frame(
+    ...     pd.DataFrame({"service": "api", "time": time, "rps": busy}), business_tz="UTC"
+    ... )
+    >>> forecast = Batched().fit(history).forecast("2026-04-01", "2026-04-08", draws=100)
+    >>> forecast.quantile(0.5)["api"].idxmax().hour
+    14
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from capmodel.demand.paths import (
     DemandForecast,
     Outlook,
     RootPaths,
+    check_day,
     check_horizon,
     draw_root,
     draw_weeks,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from capmodel.events import Events
 
 __all__ = ["DemandFit"]
+
+SEASON_DAYS: Final = 90
+"""Length of the coming season where none is given [days]."""
 
 Lifts = Mapping[str, Mapping[str, float]]
 """Event day (or span) to service to the assumed lift [ratio]."""
@@ -97,7 +101,7 @@ class DemandFit:
         ----------
         start, end
             The coming season [local days, end exclusive]; its event-aligned counterpart is "last
-            season". None: the 90 days after the history.
+            season". None: the day after the history, 90 days after the start.
 
         Returns
         -------
@@ -105,10 +109,8 @@ class DemandFit:
             service, last_season_yoy_x, run_rate_yoy_x, fitted_yoy_x [ratio]; NaN where a year is
             missing.
         """
-        last = self.dates[-1]
-        coming = check_horizon(
-            str(last + 1) if start is None else start, str(last + 91) if end is None else end
-        )
+        first = self.dates[-1] + 1 if start is None else check_day(start, where="season.start")
+        coming = check_horizon(str(first), str(first + SEASON_DAYS) if end is None else end)
         return growth_table(self, coming)
 
     def forecast(

@@ -274,8 +274,6 @@ def _off_the_hour(time: pd.Series, tz: str) -> bool:
 
 
 def _frame_problems(df: pd.DataFrame, *, tz: str) -> list[Problem]:
-    import pandas as pd  # noqa: PLC0415  kept out of import time
-
     missing = [name for name in COLUMNS if name not in df.columns]
     if missing or not len(df):
         return [
@@ -286,6 +284,12 @@ def _frame_problems(df: pd.DataFrame, *, tz: str) -> list[Problem]:
                 f"Add {', '.join(missing) or 'rows'}.",
             )
         ]
+    return [*_time_problems(df, tz=tz), *_value_problems(df)]
+
+
+def _time_problems(df: pd.DataFrame, *, tz: str) -> list[Problem]:
+    import pandas as pd  # noqa: PLC0415  kept out of import time
+
     problems = []
     if not isinstance(df["time"].dtype, pd.DatetimeTZDtype):
         problems.append(
@@ -313,14 +317,21 @@ def _frame_problems(df: pd.DataFrame, *, tz: str) -> list[Problem]:
                 "Remove the duplicates.",
             )
         )
+    return problems
+
+
+def _value_problems(df: pd.DataFrame) -> list[Problem]:
+    import pandas as pd  # noqa: PLC0415  kept out of import time
+
+    problems = []
     values = df[list(QUANTILES)]
     if not all(pd.api.types.is_numeric_dtype(kind) for kind in values.dtypes):
         text = ", ".join(f"{name} {kind}" for name, kind in values.dtypes.items())
-        return [*problems, Problem("given demand", text, "numbers", "Remove units and separators.")]
+        return [Problem("given demand", text, "numbers", "Remove units and separators.")]
     p10, p50, p90 = (values[name].to_numpy(dtype=float) for name in QUANTILES)
     # p10 = p50 = p90 = 0 is an hour without demand; a zero below a positive p50 has no logarithm.
-    good = ((p10 > 0) & (p10 <= p50) & (p50 <= p90) & np.isfinite(p90)) | (p90 == 0)
-    good &= (p10 >= 0) & (p50 >= 0)
+    ordered = (p10 > 0) & (p10 <= p50) & (p50 <= p90) & np.isfinite(p90)
+    good = ordered | ((p10 == 0) & (p50 == 0) & (p90 == 0))
     if not good.all():
         first = df[~good].iloc[0]
         problems.append(

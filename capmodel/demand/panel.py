@@ -49,6 +49,14 @@ class Panel:
     notes: tuple[Finding, ...]
 
 
+def _without_demand(name: str, *, is_empty: bool) -> Finding:
+    """Return the finding for a node without demand: a fault only when it has no data at all."""
+    text = f"{name}: no {' or '.join(DEMAND_QUANTITIES)} column has values; it has no forecast"
+    if is_empty:
+        return Finding("all_nan", "error", name, text)
+    return Finding("no_demand", "info", name, text)
+
+
 def _negative_share(series: np.ndarray) -> float:
     """Return the share of the observed steps that are negative, before masking [ratio]."""
     seen = ~np.isnan(series)
@@ -129,13 +137,8 @@ def read_panel(history: History) -> Panel:
         measured = history.measured(name)
         quantity = next((q for q in DEMAND_QUANTITIES if q in measured), None)
         if quantity is None:
-            code = "all_nan" if not measured else "no_demand"
-            text = (
-                f"{name}: no {' or '.join(DEMAND_QUANTITIES)} column has values; it has no forecast"
-            )
-            (refused if code == "all_nan" else notes).append(
-                Finding(code, "error" if code == "all_nan" else "info", name, text)
-            )
+            finding = _without_demand(name, is_empty=not measured)
+            (refused if finding.severity == "error" else notes).append(finding)
             continue
         rows.append((name, quantity, arrays[quantity][row]))
     if not rows:

@@ -32,6 +32,7 @@ __all__ = [
     "DemandForecast",
     "Outlook",
     "RootPaths",
+    "check_day",
     "check_horizon",
     "draw_root",
     "draw_weeks",
@@ -106,6 +107,29 @@ class Outlook:
     basis: Basis
 
 
+def check_day(value: str | dt.date, *, where: str) -> np.datetime64:
+    """Return a local day given as a date, a midnight or ISO text.
+
+    Raises
+    ------
+    InputError
+        When it is none of these.
+    """
+    text = str(value)
+    try:
+        day = dt.date.fromisoformat(text[:10])
+    except ValueError:
+        day = None
+    if day is None or text[10:].strip(" T0:"):
+        raise InputError.of(
+            where,
+            got=repr(value),
+            expected="a local date such as '2026-10-01'",
+            do="Give whole local days.",
+        )
+    return np.datetime64(day, "D")
+
+
 def check_horizon(start: str | dt.date, end: str | dt.date) -> np.ndarray:
     """Return the local days of a horizon, end exclusive.
 
@@ -114,28 +138,16 @@ def check_horizon(start: str | dt.date, end: str | dt.date) -> np.ndarray:
     InputError
         When a boundary is no date, or the end is not after the start.
     """
-    days = []
-    for where, value in (("start", start), ("end", end)):
-        try:
-            day = dt.date.fromisoformat(str(value)[:10]) if value else None
-        except ValueError:
-            day = None
-        if day is None or str(value)[10:].strip(" T0:"):
-            raise InputError.of(
-                f"horizon.{where}",
-                got=repr(value),
-                expected="a local date such as '2026-10-01'",
-                do="Give whole local days.",
-            )
-        days.append(np.datetime64(day, "D"))
-    if days[1] <= days[0]:
+    first = check_day(start, where="horizon.start")
+    stop = check_day(end, where="horizon.end")
+    if stop <= first:
         raise InputError.of(
             "horizon",
-            got=f"start {days[0]}, end {days[1]}",
+            got=f"start {first}, end {stop}",
             expected="an end after the start (the end is exclusive)",
             do="Swap them, or move the end.",
         )
-    return np.arange(days[0], days[1])
+    return np.arange(first, stop)
 
 
 def normal_scores(rng: np.random.Generator, draws: int) -> np.ndarray:

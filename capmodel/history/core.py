@@ -222,8 +222,13 @@ class History:
         row = self._row(service)
         if quantity in self.quantities and quantity not in self.measured(service):
             raise _unknown(f"quantity of {service}", quantity, self.measured(service))
-        whole: Floats = self.array(quantity)[row]
-        return whole
+        if (quantity, "") in self.values or quantity not in self.quantities:
+            whole: Floats = self.array(quantity)[row]
+            return whole
+        parts = [
+            array[row : row + 1] for (name, _), array in self.values.items() if name == quantity
+        ]
+        return _frozen(total_over_classes(parts)[0], np.float64)
 
     def measured(self, service: str) -> tuple[str, ...]:
         """Return the quantities of which the service has any value."""

@@ -29,8 +29,8 @@ from capmodel.orders.rules import (
 __all__ = [
     "ORDER_COLUMNS",
     "Action",
-    "DbClassLead",
     "ConfigRequest",
+    "DbClassLead",
     "DbRequest",
     "Freeze",
     "InPlace",

@@ -315,7 +315,8 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
         id=f"quota:{request.external}",
         item=request.external,
         kind="quota",
-        action=f"raise the quota of {request.external} from {values[0]} to {values[1]} {request.unit}",
+        action=f"raise the quota of {request.external} from {values[0]} to {values[1]} "
+        f"{request.unit}",
         from_value=values[0],
         to_value=values[1],
         count=None,
@@ -367,9 +368,7 @@ def config_order(
     execute = last_open_day(policy, in_place, action="config")
     latest = execute - request.lead_days * _DAY
     overdue = as_of > latest
-    timing = (
-        f"overdue: had to be decided by {latest}" if overdue else f"deployed by {execute}"
-    )
+    timing = f"overdue: had to be decided by {latest}" if overdue else f"deployed by {execute}"
     return Order(
         id=f"config:{request.service}:{request.setting}",
         item=request.service,

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from capmodel.capacity.sizing import hard_row
+from capmodel.peaks import hour_mean_undersize
 from capmodel.plan.assumptions import assumptions_frame
-from capmodel.plan.equip import root_basis
+from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
 from capmodel.plan.explain import factors_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
 from capmodel.plan.frames_limits import MIXTURE, limits_frame, risk_frame
@@ -28,6 +28,10 @@ from capmodel.plan.supply import make_supply
 from capmodel.schema import Finding, Findings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.catalog import DbClass, NodeType
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
@@ -40,11 +44,15 @@ def assemble(solved: Solved) -> PlanSet:
     remedies = remedies_frame(solved, supply)
     orders, order_findings = orders_frame(solved, supply)
     findings = solved.fit.findings + Findings((*solved.futures.findings, *order_findings))
-    findings = findings + solved.request.catalog.findings(solved.request.as_of, _rows_used(solved, supply))
+    findings = findings + solved.request.catalog.findings(
+        solved.request.as_of, _rows_used(solved, supply)
+    )
     findings = findings + Findings(tuple(_own_findings(solved, supply)))
+    calendar = calendar_yoy_frame(solved)
     frames = {
         "demand": demand_frame(solved),
         "yoy": yoy_frame(solved),
+        "calendar_yoy": calendar,
         "lifts": lifts_frame(solved),
         "fits": fits_frame(solved),
         "limits": _with_remedies(limits_frame(solved), remedies),
@@ -62,45 +70,46 @@ def assemble(solved: Solved) -> PlanSet:
         "findings": findings.to_frame().drop(columns="data"),
     }
     return PlanSet(
-        frames=frames, meta=_meta(solved), curves=_curves(solved), environment=environment()
+        frames=frames,
+        meta=_meta(solved, calendar),
+        curves=_curves(solved),
+        environment=environment(),
     )
 
 
 def _with_remedies(limits: pd.DataFrame, remedies: pd.DataFrame) -> pd.DataFrame:
     """Name the first-ranked remedy beside each limit that needs one."""
-    first = remedies[remedies["rank"] == 1].set_index(["node", "limit"])
+    first = {
+        (row["node"], row["limit"]): f"{row['remedy']} {row['from']} to {row['to']}"
+        for row in remedies[remedies["rank"] == 1].to_dict("records")
+    }
     words = [
-        f"{first.loc[key, 'remedy']} {first.loc[key, 'from']} to {first.loc[key, 'to']}"
-        if (key := (row.node, row.limit)) in first.index and row.status in {"RED", "AMBER"}
-        else ""
-        for row in limits.itertuples()
+        first.get((row["node"], row["limit"]), "") if row["status"] in {"RED", "AMBER"} else ""
+        for row in limits.to_dict("records")
     ]
     return limits.assign(remedy=words)
 
 
-def exceeded_after(solved: Solved, supply: Supply) -> dict[int, np.ndarray]:
-    """Return by tier whether any limit is exceeded on a path once everything is ordered."""
-    topology, needs = solved.estate.topology, solved.needs
-    shape = (len(solved.request.names), solved.request.draws)
-    after = {tier: np.zeros(shape, dtype=bool) for tier in solved.risks}
+def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.ndarray]:
+    """Return by (node, limit) on which paths it is exceeded once everything is ordered, (S, D)."""
+    needs = solved.needs
+    after: dict[tuple[str, str], np.ndarray] = {}
     row = hard_row(needs.holds)
     if row is not None:
         for name, need in needs.pods.items():
-            available = supply.services[MIXTURE, name].replicas
-            after[topology.tier_of(name)] |= need[row] > available
+            after[name, "pods"] = need[row] > supply.services[MIXTURE, name].replicas
         for name, need in needs.nodes.items():
-            available = float(supply.pools[MIXTURE, name].placed.nodes)
-            after[topology.tier_of(name)] |= need[row] > available
+            after[name, "nodes"] = need[row] > supply.pools[MIXTURE, name].placed.nodes
     for path in solved.paths:
         hard = _hard_after(solved, supply, path)
         relief = supply.relieved.get(path.limit.node) if path.limit.name == "connections" else None
         peak = path.season_peak if relief is None else relief.connections
         if math.isfinite(hard):
-            after[path.limit.tier] |= peak > hard
+            after[path.limit.key] = peak > hard
     return after
 
 
-def _hard_after(solved: Solved, supply: Supply, path: Any) -> float:  # noqa: ANN401  LimitPaths
+def _hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
     """Return a database's or quota's hard value after the orders; nan for other limits."""
     limit = path.limit
     if limit.name == "quota":
@@ -108,22 +117,24 @@ def _hard_after(solved: Solved, supply: Supply, path: Any) -> float:  # noqa: AN
     if limit.node not in solved.estate.topology.databases:
         return math.nan
     database = solved.estate.topology.databases[limit.node]
-    chosen = supply.databases[MIXTURE, limit.node].choice.chosen
-    if chosen is None or chosen.name == database.db_class:
+    chosen = supply.databases[MIXTURE, limit.node].ordered
+    if chosen.name == database.db_class:
         return limit.hard
     if limit.name == "cpu_cores":
         return float(chosen.vcpu)
     return float(max(chosen.max_connections or 0, limit.hard))
 
 
-def _rows_used(solved: Solved, supply: Supply) -> list[Any]:
+def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
     catalog, topology = solved.request.catalog, solved.estate.topology
-    rows: list[Any] = [catalog.node_type(node.instance_type) for node in solved.estate.nodes.values()]
+    rows: list[NodeType | DbClass] = [
+        catalog.node_type(node.instance_type) for node in solved.estate.nodes.values()
+    ]
     for (scenario, name), need in supply.databases.items():
         if scenario == MIXTURE:
             declared = topology.databases[name]
             today = catalog.db_class(declared.engine, declared.db_class)
-            rows += [today, need.choice.chosen or today]
+            rows += [today, need.ordered]
     return rows
 
 
@@ -170,7 +181,7 @@ def _own_findings(solved: Solved, supply: Supply) -> list[Finding]:
     return findings
 
 
-def _meta(solved: Solved) -> dict[str, Any]:
+def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
     request, fit = solved.request, solved.fit
     return {
         "title": request.title,
@@ -196,6 +207,7 @@ def _meta(solved: Solved) -> dict[str, Any]:
             name: {"value": today.value, "quantity": today.quantity, "basis": today.basis}
             for name, today in fit.today.items()
         },
+        "peak_basis": "minute",
         "season_x": _season_multiples(solved),
         "freeze": [
             {"start": freeze.start.isoformat(), "end": freeze.end.isoformat()}
@@ -204,7 +216,7 @@ def _meta(solved: Solved) -> dict[str, Any]:
         "inputs": dict(fit.inputs),
         "topology": solved.estate.topology.model_dump(mode="json", by_alias=True),
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
-        "notes": _notes(solved),
+        "notes": _notes(solved, calendar),
     }
 
 
@@ -219,28 +231,27 @@ def _season_multiples(solved: Solved) -> dict[str, float]:
     }
 
 
-def _notes(solved: Solved) -> dict[str, str]:
+def _notes(solved: Solved, calendar: pd.DataFrame) -> dict[str, str]:
     """Return the sentences that stand under the report's sections."""
-    roots = [root for root in solved.fit.roots if root_basis(solved.fit, root) == "fitted"]
-    notes = {}
-    if roots:
-        burst = {r: solved.fit.today[r].burst_x for r in roots}
-        words = ", ".join(f"{1 - 1 / x:.1%} ({r})" for r, x in burst.items())
-        notes["demand"] = (
-            "Peaks are busiest minutes. Sizing on the mean of the busiest hour would under-size an "
-            f"ordinary day by {words}."
+    bursts = {root: today.burst_x for root, today in solved.fit.today.items()}
+    # A level that is declared as a busiest minute, without a factor, says nothing about its hour.
+    known = {root: x for root, x in bursts.items() if x > 1 and _has_hours(solved, root)}
+    sentences = ["Peaks are busiest minutes (peak_basis=minute)."]
+    if known:
+        shares = ", ".join(f"{hour_mean_undersize(x):.1%} ({r})" for r, x in known.items())
+        sentences.append(
+            f"Sizing on the mean of the busiest hour would under-size an ordinary day by {shares}."
         )
-    declared = {
-        name: driver.peak_minute_x
-        for name, driver in solved.estate.topology.drivers.items()
-        if driver.peak_minute_x is not None
-    }
-    if declared and not roots:
-        words = ", ".join(f"{1 - 1 / x:.1%} ({r})" for r, x in declared.items())
-        notes["demand"] = (
-            f"Peaks are busiest minutes. Sizing on the hourly mean would under-size by {words}."
-        )
-    return notes
+    main = solved.request.names[int(np.argmax(solved.request.weights))]
+    sentences += calendar_sentences(calendar, scenario=main)
+    return {"demand": " ".join(sentences)}
+
+
+def _has_hours(solved: Solved, root: str) -> bool:
+    """Return whether a root's busiest minute is known to differ from its hour's mean."""
+    driver = solved.estate.topology.drivers.get(root)
+    declared = driver is not None and driver.peak_minute_x is not None
+    return declared or solved.futures.roots[root].root.shape.shape[2] > 1
 
 
 def _curves(solved: Solved) -> tuple[Mapping[str, Any], ...]:

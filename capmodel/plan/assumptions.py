@@ -110,11 +110,17 @@ def _services(solved: Solved) -> Iterator[Row]:
 
 def _databases(solved: Solved) -> Iterator[Row]:
     for name, database in solved.estate.topology.databases.items():
-        source = "topology" if database.max_connections is not None else "catalog, default of the class"
+        source = (
+            "topology" if database.max_connections is not None else "catalog, default of the class"
+        )
         hard = f"{solved.estate.max_connections[name]:g}"
         yield f"max_connections of {name}", hard, "connections", "assumed", source
         yield (
-            f"reads of {name} on readers", database.reads_on_readers, "ratio", "assumed", "topology"
+            f"reads of {name} on readers",
+            database.reads_on_readers,
+            "ratio",
+            "assumed",
+            "topology",
         )
         for user, caller in database.used_by.items():
             text = f"{caller.reads:g} reads, {caller.writes:g} writes, pool {caller.pool_max}"

@@ -6,7 +6,8 @@ it different on event days? Requests of a node are compared with its callers' in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -104,7 +105,7 @@ def _check_measured(history: History, node: str, nodes: list[str]) -> None:
 def _fit_node(
     history: History,
     node: str,
-    calls: dict[str, float | str],
+    calls: Mapping[str, float | Literal["fit"]],
     fitted: list[str],
     events: Events,
 ) -> list[CallRatio]:
@@ -156,7 +157,9 @@ def _week_error(log_ratio: np.ndarray) -> float:
 
     Days within a week are correlated; weeks nearly not.
     """
-    weeks = np.array([np.median(week) for week in np.array_split(log_ratio, max(len(log_ratio) // 7, 2))])
+    weeks = np.array(
+        [np.median(week) for week in np.array_split(log_ratio, max(len(log_ratio) // 7, 2))]
+    )
     return float(weeks.std(ddof=1) / np.sqrt(len(weeks)))
 
 

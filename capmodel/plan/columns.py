@@ -13,7 +13,7 @@ import pandas as pd
 __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
-    "demand", "yoy", "lifts", "fits", "limits", "services", "nodes", "databases", "sizing", "cost",
+    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "services", "nodes", "databases", "sizing", "cost",
     "waterfall", "orders", "remedies", "risk", "factors", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
@@ -37,7 +37,7 @@ UNITS: Final[Mapping[str, str]] = {
     "cpu_cores_p50": "cores",
     "connections_p50": "connections",
 }
-"""Units that a column's name does not already end in; ratios (`_x`, `p_`, `utilization`) have none."""
+"""Units that a column's name does not end in; ratios (`_x`, `p_`, `utilization`) have none."""
 
 
 def frame_to_json(name: str, frame: pd.DataFrame) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def frame_to_json(name: str, frame: pd.DataFrame) -> dict[str, Any]:
     return {"columns": columns, "units": [UNITS.get(c, "") for c in columns], "rows": rows}
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  a cell
+def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | Decimal):
         return value
     if isinstance(value, bool | np.bool_):
@@ -66,5 +66,7 @@ def frame_from_json(name: str, data: Mapping[str, Any]) -> pd.DataFrame:
     frame = pd.DataFrame(data["rows"], columns=data["columns"])
     for column in frame.columns:
         if column in MONEY:
-            frame[column] = [None if v is None else Decimal(v) for v in frame[column]]
+            # pandas reads null beside text as NaN
+            money = [Decimal(v) if isinstance(v, str) else None for v in frame[column]]
+            frame[column] = pd.Series(money, index=frame.index, dtype=object)
     return frame

@@ -32,9 +32,7 @@ RELATIVE: Final = 1e-9
 COLUMNS: Final = ["frame", "key", "metric", "old", "new", "delta", "delta_ratio"]
 
 
-def diff_frames(
-    old: Mapping[str, pd.DataFrame], new: Mapping[str, pd.DataFrame]
-) -> pd.DataFrame:
+def diff_frames(old: Mapping[str, pd.DataFrame], new: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return one row per figure that differs; a row on one side only has None on the other.
 
     Day-by-day demand is left to the season rows: a changed season names it once.
@@ -51,22 +49,26 @@ def diff_frames(
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
-def _rows(frame: pd.DataFrame | None, keys: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, Any]]:
+def _rows(
+    frame: pd.DataFrame | None, keys: tuple[str, ...]
+) -> dict[tuple[str, ...], dict[str, Any]]:
     if frame is None or frame.empty:
         return {}
     if "window" in frame.columns:
         frame = frame[frame["window"] == "season"]
     present = [k for k in keys if k in frame.columns]
-    return {
-        tuple(str(record[k]) for k in present): record for record in frame.to_dict("records")
-    }
+    records = [
+        dict(zip(frame.columns, row, strict=True))
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    return {tuple(str(record[k]) for k in present): record for record in records}
 
 
-def _missing(value: Any) -> bool:  # noqa: ANN401  a cell
+def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _same(a: Any, b: Any) -> bool:  # noqa: ANN401  cells
+def _same(a: Any, b: Any) -> bool:
     if _missing(a) or _missing(b):
         return _missing(a) and _missing(b)
     if isinstance(a, int | float) and isinstance(b, int | float):
@@ -74,11 +76,13 @@ def _same(a: Any, b: Any) -> bool:  # noqa: ANN401  cells
     return bool(a == b)
 
 
-def _change(a: Any, b: Any) -> tuple[Any, Any]:  # noqa: ANN401  cells
-    numbers = (int, float, Decimal)
-    if isinstance(a, bool) or not (isinstance(a, numbers) and isinstance(b, numbers)):
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _change(a: Any, b: Any) -> tuple[Any, Any]:
+    if _missing(a) or _missing(b) or not (_is_number(a) and _is_number(b)):
         return None, None
-    if _missing(a) or _missing(b):
-        return None, None
-    delta = Decimal(str(b)) - Decimal(str(a)) if Decimal in {type(a), type(b)} else b - a
+    exact = isinstance(a, Decimal) or isinstance(b, Decimal)
+    delta = Decimal(str(b)) - Decimal(str(a)) if exact else b - a
     return delta, float(delta) / float(a) if float(a) else None

@@ -11,6 +11,7 @@ from capmodel.capacity.estate import Estate
 from capmodel.capacity.loads import CallRatio, point_weights, weights_basis
 from capmodel.capacity.nodes import Usable, usable
 from capmodel.capacity.use import POD_RESOURCES, ServiceUse, database_use, pod_use
+from capmodel.demand import DemandFit
 from capmodel.schema import Basis, worst_basis
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def make_estate(
     """Return the estate of a fit, ready to be loaded."""
     topology = fit.topology
     if request.risk is not None:
-        risk = topology.policy.risk.model_copy(update={"tier_0": request.risk, "other": request.risk})
+        risk = topology.policy.risk.model_copy(
+            update={"tier_0": request.risk, "other": request.risk}
+        )
         topology = topology.replace(policy=topology.policy.model_copy(update={"risk": risk}))
     today = today_loads(fit, calls)
     return Estate(
@@ -47,16 +50,12 @@ def make_estate(
             name: float(request.catalog.db_class(db.engine, db.db_class).vcpu)
             for name, db in topology.databases.items()
         },
-        max_connections={
-            name: _max_connections(fit, request, name) for name in topology.databases
-        },
+        max_connections={name: _max_connections(fit, request, name) for name in topology.databases},
         call_basis={name: _demand_basis(fit, calls, name) for name in topology.order},
     )
 
 
-def today_loads(
-    fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio]
-) -> dict[str, float]:
+def today_loads(fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio]) -> dict[str, float]:
     """Return each node's central load in today's busiest minute [1/s]; roots peak together."""
     weights = point_weights(fit.topology, calls)
     return {
@@ -65,9 +64,7 @@ def today_loads(
     }
 
 
-def _demand_basis(
-    fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio], name: str
-) -> Basis:
+def _demand_basis(fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio], name: str) -> Basis:
     roots = {path[0] for path in fit.topology.paths_to(name)}
     return worst_basis(
         [weights_basis(fit.topology, calls, name), *(root_basis(fit, r) for r in sorted(roots))]
@@ -76,7 +73,8 @@ def _demand_basis(
 
 def root_basis(fit: CapacityFit, root: str) -> Basis:
     """Return the evidence of a root's forecast."""
-    return "fitted" if fit.demand is not None and root in fit.demand.services else "assumed"
+    fitted = isinstance(fit.demand, DemandFit) and root in fit.demand.services
+    return "fitted" if fitted else "assumed"
 
 
 def _service_use(

@@ -11,24 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from capmodel.capacity.estate import (
     AUTOSCALED,
     database_instant,
     pod_requests,
-    pool_instant,
     pool_pods_per_zone,
 )
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.use import targets_of
+from capmodel.demand import DemandFit
 from capmodel.plan.frames_limits import scenario_weights
 from capmodel.plan.supply import connection_sheet, scenarios_of
 from capmodel.scenario import assumed_lift
 from capmodel.schema import Basis
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from capmodel.capacity.loads import Loads
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
@@ -115,7 +116,9 @@ def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
                 "; ".join(" > ".join(route) for route in routes),
             )
     load = at.of(at.loads.at(node, instant))
-    yield Factor(f"= load of {node}", load, "1/s", solved.estate.call_basis[node], "forced flow law")
+    yield Factor(
+        f"= load of {node}", load, "1/s", solved.estate.call_basis[node], "forced flow law"
+    )
 
 
 def _root_steps(solved: Solved, root: str, at: At) -> Iterator[Factor]:
@@ -125,19 +128,38 @@ def _root_steps(solved: Solved, root: str, at: At) -> Iterator[Factor]:
     growth = scenario.growth_yoy_x.get(root)
     spans = {day.name: day.span for day in solved.fit.events.days}
     lift = assumed_lift(scenario, root, event, spans.get(event, event)) if event else None
-    burst = at.of(minutes.burst_x)
+    burst, burst_source = at.of(minutes.burst_x), "fine history or prior"
+    if minutes.root.shape.shape[2] == 1:
+        burst, burst_source = _declared_burst(solved, root)
     peak = at.of(at.loads.root_peak(root))
     words = [str(solved.request.dates[at.day]), event or "ordinary day"]
-    words.append(f"growth {growth:g} on last season" if growth else "fitted trend")
-    if event:
-        shown = minutes.root.lift_x[at.day] if lift is None else lift
+    words.append(f"growth {growth:g} on last season" if growth else _without_growth(solved, root))
+    shown = minutes.root.lift_x[at.day] if lift is None else lift
+    if event and math.isfinite(shown):
         words.append(f"lift {shown:.4g} ({'fitted' if lift is None else 'assumed'})")
     basis: Basis = "assumed" if growth or lift is not None else minutes.root.basis
     yield Factor(f"{root}, mean of the busiest hour", peak / burst, "1/s", basis, ", ".join(words))
     burst_basis = solved.fit.peaks.basis(root, event=bool(solved.futures.event_days[at.day]))
-    yield Factor(
-        "x busiest minute / mean of its hour", burst, "ratio", burst_basis, "fine history or prior"
-    )
+    words_of_burst = "x busiest minute / mean of its hour"
+    yield Factor(words_of_burst, burst, "ratio", burst_basis, burst_source)
+
+
+def _declared_burst(solved: Solved, root: str) -> tuple[float, str]:
+    """Return busiest minute / mean of its hour of a declared level, and where it comes from.
+
+    A declared level is a busiest minute already: without a declared factor its hour is unknown.
+    """
+    driver = solved.estate.topology.drivers.get(root)
+    if driver is None or driver.peak_minute_x is None:
+        return 1.0, "the declared level is a busiest minute, its hour is not known"
+    return driver.peak_minute_x, "topology, peak_minute_x"
+
+
+def _without_growth(solved: Solved, root: str) -> str:
+    demand = solved.fit.demand
+    if demand is None or root not in demand.services:
+        return "declared level"
+    return "fitted trend" if isinstance(demand, DemandFit) else "given forecast"
 
 
 def _service_steps(solved: Solved, path: LimitPaths, at: At) -> Iterator[Factor]:
@@ -194,9 +216,7 @@ def _database_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
     yield Factor("+ idle", at.of(use.idle), "cores", use.basis, "usage fit")
 
 
-def _connection_steps(
-    solved: Solved, path: LimitPaths, scenario: str, at: At
-) -> Iterator[Factor]:
+def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -> Iterator[Factor]:
     name = path.limit.node
     database = solved.estate.topology.databases[name]
     surge = float(solved.estate.surge[at.day])
@@ -217,10 +237,8 @@ def _connection_steps(
 
 
 def _pool_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
-
-
-    per_zone = pool_pods_per_zone(solved.estate, at.loads, name, AUTOSCALED)
-    instant = pool_instant(solved.estate, at.loads, name)
+    instant = solved.needs.instants[name][at.scenario]
+    per_zone = pool_pods_per_zone(solved.estate, at.loads, name, AUTOSCALED, instant)
     zones = solved.estate.topology.pools[name].zones
     for service, pods in per_zone.items():
         cores, gib, _ = pod_requests(solved.estate, service)

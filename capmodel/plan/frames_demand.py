@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from capmodel.capacity.risk import mixture_quantile
 from capmodel.demand import DemandFit
 from capmodel.plan.equip import root_basis
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights
@@ -23,12 +24,13 @@ __all__ = ["demand_frame", "fits_frame", "lifts_frame", "yoy_frame"]
 QUANTILES = (0.10, 0.50, 0.90, 0.95)
 DEMAND_COLUMNS = [
     "scenario", "service", "kind", "quantity", "window", "date", "event", "peak_p10", "peak_p50",
-    "peak_p90", "peak_p95", "own_p50", "gap_x", "basis",
+    "peak_p90", "peak_p95", "own_p50", "gap_x", "basis", "paths",
 ]  # fmt: skip
 YOY_COLUMNS = [
     "scenario", "driver", "last_season_yoy_x", "run_rate_yoy_x", "scenario_yoy_x",
     "change_from_today_x", "basis",
 ]  # fmt: skip
+GROWTH_COLUMNS = ("last_season_yoy_x", "run_rate_yoy_x")
 LIFT_COLUMNS = [
     "service", "event", "n_events", "lift_x", "lift_p10", "lift_p90", "peak_hour_lift_x", "basis",
     "donors",
@@ -47,7 +49,10 @@ def demand_frame(solved: Solved) -> pd.DataFrame:
             rows += _root_days(solved, name, root, loads)
     for node in solved.estate.topology.order:
         peaks = np.stack(
-            [load.day_peak(node)[:, solved.request.season].max(axis=1) for load in solved.futures.loads]
+            [
+                load.day_peak(node)[:, solved.request.season].max(axis=1)
+                for load in solved.futures.loads
+            ]
         )
         rows += [_season_row(solved, s, node, peaks) for s in (*solved.request.names, MIXTURE)]
     return pd.DataFrame(rows, columns=DEMAND_COLUMNS)
@@ -76,6 +81,7 @@ def _root_days(solved: Solved, scenario: str, root: str, loads: Loads) -> list[d
             "own_p50": math.nan,
             "gap_x": math.nan,
             "basis": root_basis(solved.fit, root),
+            "paths": root,
         }
         for i, day in enumerate(solved.request.dates)
     ]
@@ -87,13 +93,17 @@ def _quantile_columns(values: np.ndarray) -> dict[str, float]:
 
 
 def _season_row(solved: Solved, scenario: str, node: str, peaks: np.ndarray) -> dict[str, Any]:
-    from capmodel.capacity.risk import mixture_quantile  # noqa: PLC0415
-
     quantity, x = _unit(solved, node)
     weights = scenario_weights(solved, scenario)
     values = np.array([peaks[mixture_quantile(peaks, q, weights)] * x for q in QUANTILES])
     topology = solved.estate.topology
-    kind = "root" if node in solved.fit.roots else "external" if node in topology.externals else "service"
+    kind = (
+        "root"
+        if node in solved.fit.roots
+        else "external"
+        if node in topology.externals
+        else "service"
+    )
     own = {o.service: o for o in solved.futures.own}.get(node)
     show = own is not None and scenario == solved.request.names[0]
     return {
@@ -108,28 +118,25 @@ def _season_row(solved: Solved, scenario: str, node: str, peaks: np.ndarray) -> 
         "own_p50": own.own_p50 if own and show else math.nan,
         "gap_x": own.gap_x if own and show else math.nan,
         "basis": solved.estate.call_basis[node],
+        "paths": "; ".join(" > ".join(path) for path in topology.paths_to(node)),
     }
 
 
 def yoy_frame(solved: Solved) -> pd.DataFrame:
     """Return each root's growth: last season's, the run rate's, the scenario's, from today."""
     fit = solved.fit
-    growth = (
-        fit.demand.growth().set_index("service") if isinstance(fit.demand, DemandFit) else pd.DataFrame()
-    )
+    growth = _growth(solved)
     rows = []
     for scenario in solved.request.scenarios:
         for root in fit.roots:
-            known = root in growth.index
-            run_rate = float(growth.loc[root, "run_rate_yoy_x"]) if known else math.nan
+            known = growth.get(root, {})
+            run_rate = known.get("run_rate_yoy_x", math.nan)
             stated = scenario.growth_yoy_x.get(root, math.nan)
             rows.append(
                 {
                     "scenario": scenario.name,
                     "driver": root,
-                    "last_season_yoy_x": float(growth.loc[root, "last_season_yoy_x"])
-                    if known
-                    else math.nan,
+                    "last_season_yoy_x": known.get("last_season_yoy_x", math.nan),
                     "run_rate_yoy_x": run_rate,
                     "scenario_yoy_x": stated,
                     "change_from_today_x": stated / run_rate,
@@ -139,13 +146,26 @@ def yoy_frame(solved: Solved) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=YOY_COLUMNS)
 
 
+def _growth(solved: Solved) -> dict[str, dict[str, float]]:
+    """Return each forecast service's growth against the season that the plan is for."""
+    if not isinstance(solved.fit.demand, DemandFit):
+        return {}
+    season = solved.request.season_start, solved.request.season_end
+    return {
+        str(row["service"]): {name: float(row[name]) for name in GROWTH_COLUMNS}
+        for row in solved.fit.demand.growth(*season).to_dict("records")
+    }
+
+
 def lifts_frame(solved: Solved) -> pd.DataFrame:
     """Return fitted lifts of the roots, and the lifts that scenarios assume."""
     rows: list[dict[str, Any]] = []
     if isinstance(solved.fit.demand, DemandFit):
         fitted = solved.fit.demand.lifts()
         fitted = fitted[fitted["service"].isin(solved.fit.roots)]
-        rows += fitted[LIFT_COLUMNS].to_dict("records")
+        rows += [
+            dict(zip(LIFT_COLUMNS, row, strict=True)) for row in fitted[LIFT_COLUMNS].to_numpy()
+        ]
     for scenario in solved.request.scenarios:
         for event, lifts in scenario.lift.items():
             rows += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from capmodel.capacity.sizing import hold_needs
 from capmodel.schema import Status
 
 if TYPE_CHECKING:
+    from capmodel.capacity.curves import Curve
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
 
@@ -104,7 +106,7 @@ def _quantile(values: np.ndarray, q: float, weights: np.ndarray) -> float:
     return float(values[scenario, draw])
 
 
-def _multiple(curve: Any, bound: float) -> float:  # noqa: ANN401  any curve
+def _multiple(curve: Curve, bound: float) -> float:
     if not math.isfinite(bound):
         return math.nan
     x = multiple_at(curve, bound)
@@ -123,7 +125,7 @@ def _breach_date(solved: Solved, path: LimitPaths, bound: float, weights: np.nda
         int(over.argmax()) if (over := median > bound).any() else never for median in path.day_p50
     ]
     order = np.argsort(days, kind="stable")
-    reached = np.cumsum(weights[order]) >= 0.5 - 1e-12  # noqa: PLR2004  half the probability
+    reached = np.cumsum(weights[order]) >= 0.5 - 1e-12
     day = days[order[int(reached.argmax())]]
     return "" if day == never else str(solved.request.dates[day])
 
@@ -172,7 +174,7 @@ def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> boo
     return any(row.hold.zones_lost and row.units > available for row in rows)
 
 
-def risk_frame(solved: Solved, after: dict[int, np.ndarray]) -> pd.DataFrame:
+def risk_frame(solved: Solved, after: Mapping[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     """Return each tier's risk before and after the orders.
 
     Parameters
@@ -180,18 +182,21 @@ def risk_frame(solved: Solved, after: dict[int, np.ndarray]) -> pd.DataFrame:
     solved
         The plan's arrays.
     after
-        Tier to whether any of its limits is exceeded once everything is ordered, shape (S, D).
+        (node, limit) to the paths on which it is exceeded once everything is ordered, (S, D).
     """
     rows = []
     for tier, risk in solved.risks.items():
+        own = {
+            key: hit for key, hit in after.items() if solved.estate.topology.tier_of(key[0]) == tier
+        }
         for scenario in (*solved.request.names, MIXTURE):
             weights = scenario_weights(solved, scenario)
             hit = solved.tier_any.get(tier)
             if hit is None:
                 continue
             p_any, error = probability(hit, weights), standard_error(hit, weights)
-            rest = probability(after[tier], weights)
-            rest_error = standard_error(after[tier], weights)
+            left = np.logical_or.reduce([np.zeros_like(hit), *own.values()])
+            rest, rest_error = probability(left, weights), standard_error(left, weights)
             rows.append(
                 {
                     "tier": tier,
@@ -201,23 +206,28 @@ def risk_frame(solved: Solved, after: dict[int, np.ndarray]) -> pd.DataFrame:
                     "p_any": p_any,
                     "p_any_after_orders": rest,
                     "mc_se": error,
-                    "contributors": ", ".join(_contributors(solved, tier, weights)),
+                    "contributors": _ranked(_hits_today(solved, tier), weights),
+                    "contributors_after": _ranked(own, weights),
                     "status": "RED" if rest > risk + BEYOND * rest_error else "GREEN",
                 }
             )
     columns = [
         "tier", "scenario", "risk", "alpha", "p_any", "p_any_after_orders", "mc_se",
-        "contributors", "status",
+        "contributors", "contributors_after", "status",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
-def _contributors(solved: Solved, tier: int, weights: np.ndarray) -> list[str]:
-    share = {
-        f"{path.limit.node} {path.limit.name}": probability(
-            solved.limit_risk[path.limit.key].saturate, weights
-        )
+def _hits_today(solved: Solved, tier: int) -> dict[tuple[str, str], np.ndarray]:
+    return {
+        path.limit.key: solved.limit_risk[path.limit.key].saturate
         for path in solved.paths
         if path.limit.tier == tier and path.limit.key in solved.limit_risk
     }
-    return [name for name, p in sorted(share.items(), key=lambda kv: (-kv[1], kv[0])) if p > 0]
+
+
+def _ranked(hits: Mapping[tuple[str, str], np.ndarray], weights: np.ndarray) -> str:
+    """Return the limits that are exceeded at all, the likeliest first."""
+    share = {" ".join(key): probability(hit, weights) for key, hit in hits.items()}
+    ranked = sorted(share.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(name for name, p in ranked if p > 0)

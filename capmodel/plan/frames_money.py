@@ -17,6 +17,7 @@ from capmodel.plan.frames_limits import MIXTURE, scenario_weights
 from capmodel.plan.supply import hours_of, scenarios_of
 
 if TYPE_CHECKING:
+    from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
@@ -50,11 +51,9 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
         if name != scenario:
             continue
         declared = topology.databases[database]
-        chosen = need.choice.chosen
-        db_class = chosen or catalog.db_ladder(declared.engine, declared.db_class)[-1]
         lines.append(
             database_line(
-                database, db_class=db_class, instances=1 + declared.readers, hours=hours
+                database, db_class=need.ordered, instances=1 + declared.readers, hours=hours
             )
         )
     return tuple(lines)
@@ -90,9 +89,12 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     hours = hours_of(solved)
+    days = {pool: _ordinary_and_peak(solved, pool) for pool in solved.needs.nodes}
     for (scenario, pool), need in supply.pools.items():
         node = solved.request.catalog.node_type(solved.estate.nodes[pool].instance_type)
-        organic, event = _ordinary_and_peak(solved, scenario, pool)
+        ordinary, peak = days[pool]
+        weights = scenario_weights(solved, scenario)
+        organic, event = (float(v[mixture_quantile(v, 0.5, weights)]) for v in (ordinary, peak))
         without = max((r.units for r in need.rows if not r.hold.zones_lost), default=event)
         declared = solved.estate.topology.pools[pool].today
         today = int(organic) if declared is None else declared
@@ -118,18 +120,19 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=WATERFALL_COLUMNS)
 
 
-def _ordinary_and_peak(solved: Solved, scenario: str, pool: str) -> tuple[float, float]:
-    """Return the P50 nodes of the season's ordinary days and of its peak, at the planned target."""
+def _ordinary_and_peak(solved: Solved, pool: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return each path's nodes on an ordinary season day and at the season's peak, shape (S, D).
+
+    At the planned target and without failures; ordinary is the median event-free day.
+    """
     season = solved.request.season
     named = next(iter(solved.futures.roots.values())).root.event
     calm = season & np.array([not event for event in named])
-    weights = scenario_weights(solved, scenario)
-    days = [nodes_needed(solved.estate, load, pool, AUTOSCALED) for load in solved.futures.loads]
-    peak = np.stack([d[:, season].max(axis=1) for d in days])
-    if not calm.any():
-        calm = season
-    middle = np.stack([np.median(d[:, calm], axis=1) for d in days])
-    return tuple(float(v[mixture_quantile(v, 0.5, weights)]) for v in (middle, peak))  # type: ignore[return-value]
+    pairs = zip(solved.futures.loads, solved.needs.instants[pool], strict=True)
+    days = [nodes_needed(solved.estate, load, pool, AUTOSCALED, at) for load, at in pairs]
+    kept = calm if calm.any() else season
+    ordinary = np.stack([np.median(d[:, kept], axis=1) for d in days])
+    return ordinary, np.stack([d[:, season].max(axis=1) for d in days])
 
 
 def remedies_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
@@ -165,7 +168,9 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
         limit = path.limit
         if not math.isfinite(limit.hard) or limit.node in topology.databases:
             continue
-        p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)])
+        p50 = float(
+            path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)]
+        )
         if limit.name == "quota":
             wanted = quota_needed(solved, path)
             words, lead = "raise the quota", topology.externals[limit.node].lead_days
@@ -174,7 +179,9 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
             words, lead = "add nodes", solved.request.orders.nodes.recommended_days
         else:
             need = supply.services[MIXTURE, limit.node]
-            wanted = need.replicas * limit.hard / max(solved.estate.services[limit.node].maximum or 1, 1)
+            wanted = (
+                need.replicas * limit.hard / max(solved.estate.services[limit.node].maximum or 1, 1)
+            )
             words, lead = "raise replicas.max", 0
         if wanted <= limit.hard and p50 <= limit.policy:
             continue
@@ -201,7 +208,7 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
     return rows
 
 
-def quota_needed(solved: Solved, path: Any) -> float:  # noqa: ANN401  LimitPaths
+def quota_needed(solved: Solved, path: LimitPaths) -> float:
     """Return the quota that holds the P50 within policy and the tier's level within the bound."""
     weights = solved.request.weights
     level = solved.levels[path.limit.tier]

@@ -90,9 +90,10 @@ def _database_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[
     orders = []
     for (scenario, name), need in supply.databases.items():
         database = solved.estate.topology.databases[name]
-        chosen = need.choice.chosen
-        if scenario != MIXTURE or chosen is None or chosen.name == database.db_class:
+        chosen = need.ordered
+        if scenario != MIXTURE or chosen.name == database.db_class:
             continue
+        short = "; even the largest class of the family falls short" if need.choice.outgrown else ""
         instances = 1 + database.readers
         ladder = solved.request.catalog.db_ladder(database.engine, database.db_class)
         bill = season_usd(ladder, instances=instances, hours=hours_of(solved))
@@ -103,7 +104,7 @@ def _database_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[
                     from_class=database.db_class,
                     to_class=chosen.name,
                     instances=instances,
-                    because=f"{need.choice.binding} bind on the present class",
+                    because=f"{need.choice.binding} bind on the present class{short}",
                     fallback="the ranked remedies of the limit",
                     usd=bill[chosen.name] - bill[database.db_class],
                 ),

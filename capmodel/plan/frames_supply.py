@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.sizing import order_value
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights
 from capmodel.plan.supply import hold_text, scenarios_of
@@ -67,16 +69,12 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SERVICE_COLUMNS)
 
 
-def _season_peaks(solved: Solved, name: str) -> list[Any]:
+def _season_peaks(solved: Solved, name: str) -> list[np.ndarray]:
     season = solved.request.season
     return [load.day_peak(name)[:, season].max(axis=1) for load in solved.futures.loads]
 
 
-def _median(solved: Solved, peaks: list[Any], scenario: str) -> float:
-    import numpy as np  # noqa: PLC0415
-
-    from capmodel.capacity.risk import mixture_quantile  # noqa: PLC0415
-
+def _median(solved: Solved, peaks: list[np.ndarray], scenario: str) -> float:
     stacked = np.stack(peaks)
     if scenario != MIXTURE:
         return order_value(stacked[solved.request.names.index(scenario)], 0.5)

@@ -77,7 +77,10 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
     paths = _root_paths(fit, request)
     event_days = is_event_day(fit.events, request.dates)
     spans = {day.name: day.span for day in fit.events.days}
-    factors = [{name: day_factor(p, s, spans=spans) for name, p in paths.items()} for s in request.scenarios]
+    factors = [
+        {name: day_factor(p, s, spans=spans) for name, p in paths.items()}
+        for s in request.scenarios
+    ]
     own = _own_forecasts(fit, request, paths, factors)
     larger, findings = _larger_forecast(own)
     calls = _external_calls(fit, larger)
@@ -88,7 +91,9 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
         weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
     joint = joint_roots(_sharing_groups(fit), weights)
     roots = {
-        name: root_minutes(path, _burst(fit, path, event_days, request.seed), keep_hours=name in joint)
+        name: root_minutes(
+            path, _burst(fit, path, event_days, request.seed), keep_hours=name in joint
+        )
         for name, path in paths.items()
     }
     loads = []
@@ -139,7 +144,12 @@ def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
             )
         lifts = _shared_lifts(request.scenarios)
         drawn = fit.demand.roots(
-            forecast, request.start, request.end, draws=request.draws, seed=request.seed, lifts=lifts
+            forecast,
+            request.start,
+            request.end,
+            draws=request.draws,
+            seed=request.seed,
+            lifts=lifts,
         )
         paths.update({p.service: p for p in drawn})
     return {name: paths[name] for name in fit.roots}
@@ -168,7 +178,7 @@ def _burst(fit: CapacityFit, path: RootPaths, event_days: np.ndarray, seed: int)
     draws = len(path.level)
     shape = (draws, *path.shape.shape[1:])
     rng = rng_for(seed, "burst", path.service)
-    return fit.peaks.burst(path.service, event_days, shape, rng)
+    return np.asarray(fit.peaks.burst(path.service, event_days, shape, rng))
 
 
 def _with_stated_peak(
@@ -187,7 +197,9 @@ def _with_stated_peak(
 def _sharing_groups(fit: CapacityFit) -> list[list[str]]:
     topology = fit.topology
     groups = [[node] for node in topology.order]
-    groups += [list(database.used_by) for database in topology.databases.values() if database.used_by]
+    groups += [
+        list(database.used_by) for database in topology.databases.values() if database.used_by
+    ]
     groups += [
         members
         for pool in topology.pools
@@ -211,7 +223,11 @@ def _own_forecasts(
         return ()
     scenario = request.scenarios[0]
     feeding = {name: sorted({p[0] for p in fit.topology.paths_to(name)}) for name in fit.owns}
-    names = [n for n in fit.owns if len(feeding[n]) == 1 and fit.demand.has_precedents(n, request.start, request.end)]
+    names = [
+        n
+        for n in fit.owns
+        if len(feeding[n]) == 1 and fit.demand.has_precedents(n, request.start, request.end)
+    ]
     if not names:
         return ()
     lifts = {
@@ -223,7 +239,11 @@ def _own_forecasts(
     )
     season = request.season
     weights = call_weights(
-        fit.topology, fit.calls, is_event=is_event_day(fit.events, request.dates), draws=1, seed=request.seed
+        fit.topology,
+        fit.calls,
+        is_event=is_event_day(fit.events, request.dates),
+        draws=1,
+        seed=request.seed,
     )
     result = []
     for path in drawn:

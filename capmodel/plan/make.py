@@ -11,6 +11,7 @@ import numpy as np
 from capmodel.capacity.estate import Estate, limits_of
 from capmodel.capacity.risk import first_limit, probability, standard_error
 from capmodel.capacity.sizing import LimitPaths, Needs, levels_of, limit_paths, needs_of
+from capmodel.plan.assemble import assemble
 from capmodel.plan.equip import make_estate
 from capmodel.plan.futures import Futures, make_futures
 from capmodel.plan.request import PlanRequest
@@ -101,9 +102,7 @@ def _risk_today(
         [first_limit([p.breaches[s] for p in bounded], season_days) for s in range(scenarios)]
     )
     risk = {
-        p.limit.key: LimitRisk(
-            saturate=p.season_peak > p.limit.breaks_at, first=first == position
-        )
+        p.limit.key: LimitRisk(saturate=p.season_peak > p.limit.breaks_at, first=first == position)
         for position, p in enumerate(bounded)
     }
     tier_any = {
@@ -120,6 +119,4 @@ def _risk_today(
 
 def make_plan(fit: CapacityFit, request: PlanRequest) -> PlanSet:
     """Return the plan of a request."""
-    from capmodel.plan.assemble import assemble  # noqa: PLC0415  assemble reads Solved
-
     return assemble(solve(fit, request))

@@ -6,13 +6,11 @@ orchestrates the layers below and computes nothing of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
-
-import numpy as np
 
 from capmodel.capacity.loads import CallRatio
 from capmodel.demand import Batched, DemandFit, GivenDemand
@@ -20,6 +18,8 @@ from capmodel.errors import InputError, Problem, nearest
 from capmodel.events import Events
 from capmodel.peaks import PeakFit, fit_peaks
 from capmodel.plan.calls import fit_calls
+from capmodel.plan.make import make_plan
+from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.plan.today import RootToday, declared_today, measured_today
 from capmodel.schema import Finding, Findings
 from capmodel.topology import Driver, Service, Topology
@@ -66,7 +66,7 @@ class CapacityFit:
         """Drivers, and services that nothing calls."""
         return self.topology.roots
 
-    def plan(
+    def plan(  # noqa: PLR0913  every option is a plain, named value
         self,
         scenarios: Scenario | Sequence[Scenario],
         *,
@@ -108,23 +108,19 @@ class CapacityFit:
         InputError
             For dates, scenarios or names that do not fit, all of them together.
         """
-        from capmodel.plan.make import PlanRequest, make_plan  # noqa: PLC0415  heavy layers
-
         listed = [scenarios] if not isinstance(scenarios, Sequence) else list(scenarios)
         request = PlanRequest.of(
             self,
-            scenarios=listed,
-            start=start,
-            end=end,
-            season=season,
-            risk=risk,
-            seed=seed,
-            draws=draws,
-            as_of=as_of,
-            orders=orders,
-            catalog=catalog,
-            overlays=tuple(overlays),
-            title=title,
+            listed,
+            horizon=Horizon.of(start, end, season=season),
+            sampling=Sampling(risk=risk, seed=seed, draws=draws),
+            setting=Setting(
+                as_of=as_of,
+                orders=orders,
+                catalog=catalog,
+                overlays=tuple(overlays),
+                title=title,
+            ),
         )
         return make_plan(self, request)
 
@@ -169,6 +165,7 @@ class CapacityModel:
         clean = history.masked()
         calls, call_findings = fit_calls(clean, topology, events=self.events)
         demand: DemandFit | GivenDemand
+        demand_findings: Iterable[Finding]
         owns: tuple[str, ...] = ()
         if self.given is not None:
             demand, demand_findings = self.given, ()
@@ -227,15 +224,13 @@ class CapacityModel:
             usage=_declared(self.topology),
             peaks=peaks,
             calls=edges,
-            today=declared_today(self.topology, self.given, peaks=peaks),
+            today=declared_today(self.topology, peaks=peaks),
             last_day=None,
             findings=Findings(),
             inputs={"fine": fine.digest()} if fine is not None else {},
         )
 
-    def _checked(
-        self, history: History, fine: History | None, accept: Sequence[str]
-    ) -> Findings:
+    def _checked(self, history: History, fine: History | None, accept: Sequence[str]) -> Findings:
         findings = history.check() + (fine.check(fine=True) if fine is not None else Findings())
         refused = findings.errors(accept)
         if refused:
@@ -275,7 +270,8 @@ class CapacityModel:
 
 
 def _last_local_day(history: History) -> date:
-    last = history.end.astype("datetime64[s]").astype(datetime) - timedelta(seconds=1)
+    end: datetime = history.end.astype("datetime64[s]").item()
+    last = end - timedelta(seconds=1)
     return last.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(history.business_tz)).date()
 
 
@@ -317,7 +313,7 @@ def _fully_declared(topology: Topology) -> set[str]:
     }
 
 
-def _require_described(topology: Topology, history: History, given: Any) -> None:  # noqa: ANN401
+def _require_described(topology: Topology, history: History, given: GivenDemand | None) -> None:
     """Refuse nodes that neither history nor declaration describes, all at once."""
     known = set(history.services)
     declared = _fully_declared(topology)
@@ -344,7 +340,9 @@ def _require_described(topology: Topology, history: History, given: Any) -> None
 
 def _without_history(kind: str, name: str, known: set[str], do: str) -> Problem:
     close = nearest(name, known)
-    hint = f'Did you mean "{close}"? Else declare {do}.' if close else f"Add its rows or declare {do}."
+    hint = (
+        f'Did you mean "{close}"? Else declare {do}.' if close else f"Add its rows or declare {do}."
+    )
     return Problem(
         where=f"{kind}.{name}",
         got="no rows in the history",
@@ -353,25 +351,35 @@ def _without_history(kind: str, name: str, known: set[str], do: str) -> Problem:
     )
 
 
-def _require_declared(topology: Topology, given: Any) -> None:  # noqa: ANN401
+def _require_declared(topology: Topology, given: GivenDemand | None) -> None:
     """Refuse whatever would need a history, all at once."""
     covered = set(given.services) if given is not None else set()
-    problems = []
-    for kind, field_name in (("drivers", "today_per_min"), ("services", "today_rps")):
-        for name, node in getattr(topology, kind).items():
-            if not node.calls and getattr(node, field_name) is None and name not in covered:
-                problems.append(_undeclared(f"{kind}.{name}.{field_name}"))
+    places = [*_without_today(topology, covered), *_to_be_fitted(topology)]
+    if places:
+        raise InputError([_undeclared(place) for place in places])
+
+
+def _without_today(topology: Topology, covered: set[str]) -> Iterator[str]:
+    """Yield the fields that would say what a root receives today."""
+    for name, driver in topology.drivers.items():
+        if not driver.calls and driver.today_per_min is None and name not in covered:
+            yield f"drivers.{name}.today_per_min"
+    for name, service in topology.services.items():
+        if not service.calls and service.today_rps is None and name not in covered:
+            yield f"services.{name}.today_rps"
+
+
+def _to_be_fitted(topology: Topology) -> Iterator[str]:
+    """Yield the fields that say `fit`."""
     for node in topology.order:
         for caller, ratio in topology.calls_of(node).items():
             if ratio == "fit":
-                problems.append(_undeclared(f"{node}.calls.{caller}"))
-    for kind_name in ("services", "databases"):
-        for name, node in getattr(topology, kind_name).items():
-            for resource, coefficients in node.usage.items():
+                yield f"{node}.calls.{caller}"
+    for kind, nodes in (("services", topology.services), ("databases", topology.databases)):
+        for name, spec in nodes.items():
+            for resource, coefficients in spec.usage.items():
                 if coefficients == "fit":
-                    problems.append(_undeclared(f"{kind_name}.{name}.usage.{resource}"))
-    if problems:
-        raise InputError(problems)
+                    yield f"{kind}.{name}.usage.{resource}"
 
 
 def _undeclared(where: str) -> Problem:

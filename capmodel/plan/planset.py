@@ -233,14 +233,14 @@ class PlanSet:
 
     def provenance(self) -> dict[str, str]:
         """Return what the plan rests on: hash, as-of date, seed, inputs, versions."""
-        inputs = {f"input {name}": digest for name, digest in self.meta["inputs"].items()}
+        inputs = {f"input {name}": digest for name, digest in sorted(self.meta["inputs"].items())}
         return {
             "plan hash": self.hash,
             "as_of": str(self.meta["as_of"]),
             "seed": str(self.meta["seed"]),
             "draws per scenario": str(self.meta["draws"]),
             **inputs,
-            **dict(self.environment),
+            **dict(sorted(self.environment.items())),  # as a saved plan holds it
         }
 
     def to_json(self) -> str:
@@ -313,7 +313,9 @@ class PlanSet:
                 )
             )
         return cls(
-            frames={n: frame_from_json(n, body["frames"][n]) for n in FRAMES if n in body["frames"]},
+            frames={
+                n: frame_from_json(n, body["frames"][n]) for n in FRAMES if n in body["frames"]
+            },
             meta=body["meta"],
             curves=tuple(body["curves"]),
             environment=data["environment"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -17,9 +17,62 @@ from capmodel.scenario import LoseZonesOverlay, Scenario, check_names, mixture_w
 if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
 
-__all__ = ["PlanRequest"]
+__all__ = ["Horizon", "PlanRequest", "Sampling", "Setting"]
 
 MIN_DRAWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """Local days of the plan and of the season within it, ends exclusive."""
+
+    start: date
+    end: date
+    season_start: date
+    season_end: date
+
+    @classmethod
+    def of(
+        cls,
+        start: str | date,
+        end: str | date,
+        *,
+        season: tuple[str | date, str | date] | None = None,
+    ) -> Self:
+        """Read dates or ISO texts; without a season the whole horizon is one.
+
+        Raises
+        ------
+        InputError
+            For a text that is no date.
+        """
+        first, last = as_date(start, "start"), as_date(end, "end")
+        return cls(
+            start=first,
+            end=last,
+            season_start=as_date(season[0], "season.start") if season else first,
+            season_end=as_date(season[1], "season.end") if season else last,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Random streams, paths per scenario, and the accepted risk where it is not the policy's."""
+
+    risk: float | None = None
+    seed: int = 0
+    draws: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """When and under which prices, lead times and failures a plan is made; None: the defaults."""
+
+    as_of: str | date | None = None
+    orders: OrdersPolicy | None = None
+    catalog: Catalog | None = None
+    overlays: tuple[LoseZonesOverlay, ...] = ()
+    title: str = "Capacity review"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,20 +99,12 @@ class PlanRequest:
     def of(
         cls,
         fit: CapacityFit,
-        *,
         scenarios: Sequence[Scenario],
-        start: str | date,
-        end: str | date,
-        season: tuple[str | date, str | date] | None,
-        risk: float | None,
-        seed: int,
-        draws: int,
-        as_of: str | date | None,
-        orders: OrdersPolicy | None,
-        catalog: Catalog | None,
-        overlays: tuple[LoseZonesOverlay, ...],
-        title: str,
-    ) -> PlanRequest:
+        *,
+        horizon: Horizon,
+        sampling: Sampling,
+        setting: Setting,
+    ) -> Self:
         """Check and complete a request.
 
         Raises
@@ -67,32 +112,27 @@ class PlanRequest:
         InputError
             With every problem of dates, numbers, scenarios and names.
         """
-        first, last = as_date(start, "start"), as_date(end, "end")
-        season_first = as_date(season[0], "season.start") if season else first
-        season_last = as_date(season[1], "season.end") if season else last
-        made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, first)
-        problems = [
-            *_date_problems(fit, first, last, season_first, season_last),
-            *_number_problems(risk, seed, draws),
-        ]
+        as_of = setting.as_of
+        made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
+        problems = [*_date_problems(fit, horizon), *_number_problems(sampling)]
         if problems:
             raise InputError(problems)
         check_names(scenarios, roots=fit.roots, events=_event_names(fit))
         return cls(
             scenarios=tuple(scenarios),
             weights=mixture_weights(scenarios),
-            start=first,
-            end=last,
-            season_start=season_first,
-            season_end=season_last,
-            risk=risk,
-            seed=seed,
-            draws=draws,
+            start=horizon.start,
+            end=horizon.end,
+            season_start=horizon.season_start,
+            season_end=horizon.season_end,
+            risk=sampling.risk,
+            seed=sampling.seed,
+            draws=sampling.draws,
             as_of=made,
-            orders=orders if orders is not None else OrdersPolicy(),
-            catalog=catalog if catalog is not None else Catalog.builtin(),
-            overlays=overlays,
-            title=title,
+            orders=setting.orders if setting.orders is not None else OrdersPolicy(),
+            catalog=setting.catalog if setting.catalog is not None else Catalog.builtin(),
+            overlays=setting.overlays,
+            title=setting.title,
         )
 
     @property
@@ -140,13 +180,15 @@ def _event_names(fit: CapacityFit) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*fit.events.names, *fit.events.spans]))
 
 
-def _date_problems(
-    fit: CapacityFit, start: date, end: date, season_start: date, season_end: date
-) -> list[Problem]:
+def _date_problems(fit: CapacityFit, horizon: Horizon) -> list[Problem]:
+    start, end = horizon.start, horizon.end
+    season_start, season_end = horizon.season_start, horizon.season_end
     problems = []
     if end <= start:
         problems.append(
-            Problem("end", f"{end}, not after start {start}", "an end after the start", "Swap them.")
+            Problem(
+                "end", f"{end}, not after start {start}", "an end after the start", "Swap them."
+            )
         )
     if not (start <= season_start < season_end <= end):
         problems.append(
@@ -169,7 +211,8 @@ def _date_problems(
     return problems
 
 
-def _number_problems(risk: float | None, seed: int, draws: int) -> list[Problem]:
+def _number_problems(sampling: Sampling) -> list[Problem]:
+    risk, seed, draws = sampling.risk, sampling.seed, sampling.draws
     problems = []
     if risk is not None and not 0 < risk < 1:
         problems.append(Problem("risk", str(risk), "a ratio in (0, 1)", "Write 2 % as 0.02."))

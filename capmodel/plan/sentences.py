@@ -6,14 +6,17 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Final
 
 from capmodel.plan.frames_limits import MIXTURE
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["headline_of"]
 
+PEAKS: Final = 3
+"""Roots whose peak is told in the headline."""
 NOUNS: Final[Mapping[str, str]] = {
     "cpu_cores": "CPU",
     "memory_gib": "memory",
@@ -26,7 +29,7 @@ NOUNS: Final[Mapping[str, str]] = {
 def headline_of(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the plan in sentences, the most important first."""
     sentences = [
-        *_first_breaks(frames["limits"], meta),
+        *_first_breaks(frames["limits"]),
         *_peaks(frames, meta),
         *_orders(frames["orders"]),
         *_risk(frames["risk"]),
@@ -44,32 +47,34 @@ def _main(meta: Mapping[str, Any]) -> str:
     return str(max(meta["scenarios"], key=lambda s: float(s["weight"]))["name"])
 
 
-def _first_breaks(limits: pd.DataFrame, meta: Mapping[str, Any]) -> list[str]:
+def _first_breaks(limits: pd.DataFrame) -> list[str]:
     rows = limits[(limits["scenario"] == MIXTURE) & (limits["status"] != "GREY")]
     if rows.empty:
         return ["No limit is bounded by evidence: declare limits, replicas.max or nodes today."]
     broken = rows[rows["first_hard_breach"] != ""]
     if broken.empty:
         top = rows.sort_values("p_saturate", ascending=False, kind="stable").iloc[0]
-        return [
+        closest = (
             f"No hard limit is exceeded at P50. Closest: {top['node']} {NOUNS[top['limit']]}, "
             f"{top['utilization_p50']:.0%} full at the season's P50 peak, exceeded with "
             f"probability {top['p_saturate']:.1%}."
-        ]
+        )
+        return [closest]
     first = broken.iloc[0]
-    words = f"at {first['breaks_at_x']:.2f} x today's traffic"
-    sentences = [
+    sentence = (
         f"First to break: {first['node']} {NOUNS[first['limit']]} on "
-        f"{_day(first['first_hard_breach'])}, {words} "
+        f"{_day(first['first_hard_breach'])}, at {first['breaks_at_x']:.2f} x today's traffic "
         f"({first['peak_p50']:,.5g} of {first['hard']:,.5g} {first['unit']} at the season's P50 "
         f"peak; exceeded with probability {first['p_saturate']:.0%})."
+    )
+    rest = [
+        f"{r.node} {NOUNS[str(r.limit)]} ({r.first_hard_breach})"
+        for r in broken.iloc[1:].itertuples()
     ]
-    rest = [f"{r.node} {NOUNS[str(r.limit)]} ({r.first_hard_breach})" for r in broken.iloc[1:].itertuples()]
     if rest:
         more = f" and {len(rest) - 4} more" if len(rest) > 4 else ""  # noqa: PLR2004  four fit a line
-        sentences.append(f"Then: {', '.join(rest[:4])}{more}.")
-    del meta
-    return sentences
+        return [sentence, f"Then: {', '.join(rest[:4])}{more}."]
+    return [sentence]
 
 
 def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[str]:
@@ -77,8 +82,10 @@ def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[
     name = _main(meta)
     days = demand[(demand["scenario"] == name) & (demand["window"] == "day")]
     sentences = []
-    for root, rows in days.groupby("service", sort=False):
-        peak = rows.loc[rows["peak_p50"].idxmax()]
+    roots = list(dict.fromkeys(days["service"]))
+    for root in roots[:PEAKS]:
+        rows = days[days["service"] == root]
+        peak = rows.iloc[int(rows["peak_p50"].argmax())]
         today = meta["today"].get(root, {}).get("value")
         unit = "/min" if peak["quantity"] == "per_min" else "/s"
         event = f", {peak['event'].replace('_', ' ')}" if peak["event"] else ""
@@ -87,6 +94,8 @@ def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[
             f"Scenario {name}: {root} peaks at {peak['peak_p50']:,.0f}{unit} (P95 "
             f"{peak['peak_p95']:,.0f}) in the busiest minute of {_day(peak['date'])}{event}{now}."
         )
+    if len(roots) > PEAKS:
+        sentences.append(f"And {len(roots) - PEAKS} more in the frame demand.")
     return sentences
 
 
@@ -95,7 +104,9 @@ def _orders(orders: pd.DataFrame) -> list[str]:
     if orders.empty:
         return ["Nothing has to be ordered."]
     rows = orders.to_dict("records")
-    big = [r for r in rows if r["status"] != "GREEN" or (isinstance(r["usd"], Decimal) and r["usd"])]
+    big = [
+        r for r in rows if r["status"] != "GREEN" or (isinstance(r["usd"], Decimal) and r["usd"])
+    ]
     small = [r for r in rows if r not in big]
     sentences = [_order(row) for row in sorted(big, key=_due)]
     if small:
@@ -115,9 +126,7 @@ def _order(row: Mapping[Any, Any]) -> str:
     money = f"; {usd:,.2f} USD for the season" if isinstance(usd, Decimal) and usd else ""
     late = "" if row["status"] == "GREEN" else f"{row['status']}: "
     action = str(row["action"])
-    return (
-        f"Order by {_due(row)}{latest}: {late}{action}, in place {row['in_place_by']}{money}."
-    )
+    return f"Order by {_due(row)}{latest}: {late}{action}, in place {row['in_place_by']}{money}."
 
 
 def _risk(risk: pd.DataFrame) -> list[str]:
@@ -127,7 +136,8 @@ def _risk(risk: pd.DataFrame) -> list[str]:
     sentences = [
         f"Tier {row['tier']}: some limit is exceeded with probability {row['p_any']:.1%} as things "
         f"stand, {row['p_any_after_orders']:.1%} once everything is ordered (accepted "
-        f"{row['risk']:.1%})."
+        f"{row['risk']:.1%})"
+        + (f"; what remains: {row['contributors_after']}." if row["status"] == "RED" else ".")
         for row in at_risk
     ]
     calm = ", ".join(str(r["tier"]) for r in rows if r not in at_risk)

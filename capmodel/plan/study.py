@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from capmodel import documents
 from capmodel.catalog import Catalog
+from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
 from capmodel.orders import OrdersPolicy
@@ -175,7 +176,8 @@ class Study(_Spec):
         InputError
             With every problem of every scenario.
         """
-        result, problems = [], []
+        result: list[Scenario] = []
+        problems: list[Problem] = []
         for name, (fields, file) in self._scenario_fields().items():
             try:
                 given = {"name": name, **fields}
@@ -246,7 +248,7 @@ class Study(_Spec):
         first_year = base.start.astype(object).year if base is not None else as_of.year - 1
         events = self.make_events(first_year)
         if self.demand is not None:
-            model = CapacityModel(topology=topology, events=events, given=self._given())
+            model = CapacityModel(topology=topology, events=events, given=self._given(events))
         else:
             model = CapacityModel(topology=topology, events=events)
         if base is None:
@@ -254,12 +256,12 @@ class Study(_Spec):
         accept = self.history.accept if self.history else ()
         return model.fit(base, fine=fine, accept=accept)
 
-    def _given(self) -> Any:  # noqa: ANN401  GivenDemand, imported late
-        from capmodel.demand import GivenDemand  # noqa: PLC0415
-
+    def _given(self, events: Events) -> GivenDemand:
         if self.demand is None:
             raise InputError(Problem("demand", "nothing", "given: FILE", "Name the forecast file."))
-        return GivenDemand.read(self._at(self.demand.given), business_tz=self.business_tz)
+        return GivenDemand.read(
+            self._at(self.demand.given), business_tz=self.business_tz, events=events
+        )
 
     def plan(self, fit: CapacityFit | None = None) -> PlanSet:
         """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""

@@ -26,7 +26,6 @@ from capmodel.capacity.estate import (
     autoscaled_pods,
     connections_instant,
     pod_requests,
-    pool_instant,
     pool_pods_per_zone,
     pooled_callers,
     usage_of,
@@ -42,6 +41,7 @@ from capmodel.topology import Hold
 
 if TYPE_CHECKING:
     from capmodel.capacity.sizing import LimitPaths
+    from capmodel.catalog import DbClass
     from capmodel.plan.make import Solved
 
 __all__ = [
@@ -91,6 +91,8 @@ class DatabaseNeed:
     connections_p50: float
     connections_level: float
     choice: ClassChoice
+    ordered: DbClass
+    """The class that holds; where none does, the largest of the family."""
     sheet: tuple[Mapping[str, Any], ...]
     """One row per caller: pods and connections of the P50 path."""
 
@@ -186,7 +188,10 @@ def _relief(
         estate = _with_pools(solved.estate, name, remedy.pools)
         season = np.flatnonzero(solved.request.season)
         peaks = np.stack(
-            [usage_of(path.limit, estate, load)[:, season].max(axis=1) for load in solved.futures.loads]
+            [
+                usage_of(path.limit, estate, load)[:, season].max(axis=1)
+                for load in solved.futures.loads
+            ]
         )
         eased = replace(path, season_peak=peaks)
         level = solved.levels[path.limit.tier]
@@ -196,9 +201,7 @@ def _relief(
     return None
 
 
-def _with_pools(
-    estate: Estate, name: str, pools: Sequence[tuple[str, int, int]]
-) -> Estate:
+def _with_pools(estate: Estate, name: str, pools: Sequence[tuple[str, int, int]]) -> Estate:
     database = estate.topology.databases[name]
     used_by = dict(database.used_by)
     for service, _, after in pools:
@@ -240,11 +243,12 @@ def _database_remedies(
     def larger(limit: DbLimit) -> Remedy | None:
         return class_remedy(ladder, need=wanted, limit=limit, season_usd=bill)
 
-    if need.connections_p50 > policy.connections * hard:
+    within = _within(need, policy.connections)
+    if need.connections_p50 > within * hard:
         found["connections"] = connection_remedies(
             _callers(solved, need, name),
             limit=int(hard),
-            policy_x=policy.connections,
+            policy_x=within,
             surge=_surge_at(solved, need),
             larger_class=larger("connections"),
         )
@@ -253,6 +257,17 @@ def _database_remedies(
     if cpu is not None:
         found["cpu_cores"] = (cpu,)
     return found
+
+
+def _within(need: DatabaseNeed, policy_x: float) -> float:
+    """Return the share of a limit that the P50 may fill: the policy's, or less where risk binds.
+
+    The tier's level of the connections may reach the hard value, so the P50 may reach
+    ``P50 / level`` of it.
+    """
+    if need.connections_level <= 0:
+        return policy_x
+    return min(policy_x, need.connections_p50 / need.connections_level)
 
 
 def _surge_at(solved: Solved, need: DatabaseNeed) -> float:
@@ -312,8 +327,8 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
     )
     needed = largest(rows)
     loads = solved.futures.loads[needed.scenario]
-    per_zone = pool_pods_per_zone(solved.estate, loads, name, needed.hold)
-    instant = pool_instant(solved.estate, loads, name)
+    instant = solved.needs.instants[name][needed.scenario]
+    per_zone = pool_pods_per_zone(solved.estate, loads, name, needed.hold, instant)
     shapes, counts, sheet = [], [], []
     for service, pods in per_zone.items():
         cores, gib, _ = pod_requests(solved.estate, service)
@@ -350,7 +365,6 @@ def _database(
     solved: Solved, scenario: str, name: str, paths: Mapping[tuple[str, str], LimitPaths]
 ) -> DatabaseNeed:
     topology = solved.estate.topology
-    database = topology.databases[name]
     weights = scenario_weights(solved, scenario)
     level = solved.levels[topology.tier_of(name)]
     cores = _two_quantiles(paths.get((name, "cpu_cores")), level, weights)
@@ -374,6 +388,7 @@ def _database(
         connections_p50=connections[0],
         connections_level=connections[1],
         choice=choice,
+        ordered=choice.chosen or ladder.classes[-1],
         sheet=connection_sheet(solved, scenario, name, paths),
     )
 

@@ -6,7 +6,7 @@ This module answers: what does "today" mean when a limit binds at twice today's 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -47,9 +47,11 @@ def typical_burst(peaks: PeakFit, name: str) -> float:
     return float(peaks.pool(name, "ordinary").quantile(0.5))
 
 
-def declared_today(topology: Topology, given: Any, *, peaks: PeakFit) -> dict[str, RootToday]:  # noqa: ANN401
-    """Return what the topology declares, for a fit without history."""
-    del given  # a given forecast says nothing about today
+def declared_today(topology: Topology, *, peaks: PeakFit) -> dict[str, RootToday]:
+    """Return what the topology declares, for a fit without history.
+
+    A given forecast says nothing about today.
+    """
     return {name: _declared(topology, name, peaks) for name in topology.roots}
 
 
@@ -88,7 +90,7 @@ def measured_today(
             result[name] = declared
             continue
         quantity = history.demand_quantity(name)
-        dates, busiest = _busiest_hours(history, name, quantity, events)
+        _, busiest = _busiest_hours(history, name, quantity, events)
         burst, basis = _day_burst(fine, name, quantity, events)
         if np.isnan(burst):
             burst, basis = typical_burst(peaks, name), "assumed"
@@ -124,19 +126,10 @@ def _day_burst(
 ) -> tuple[float, Basis]:
     if fine is None or name not in fine.services or quantity not in fine.measured(name):
         return float("nan"), "assumed"
-    _, hours = _busiest_hours(fine, name, quantity, events)
     minutes = fine.series(name, quantity)
-    dates, index = _local_dates(fine)
-    special = np.array(sorted({d.date for d in events.days}), dtype="datetime64[D]")
-    ratios = []
-    dates_of_hours, _ = _busiest_hours(fine, name, quantity, events)
-    for day, hour in zip(dates_of_hours, hours, strict=True):
-        at = np.flatnonzero(index == np.searchsorted(dates, day))
-        if day not in special and len(at):
-            ratios.append(np.nanmax(minutes[at]) / hour)
+    days = local_days(fine.start, fine.n_steps, fine.step_min, fine.business_tz)
+    ratios = [
+        np.nanmax(minutes[days.day_of_step == np.searchsorted(days.dates, day)]) / hour
+        for day, hour in zip(*_busiest_hours(fine, name, quantity, events), strict=True)
+    ]
     return (float(np.median(ratios)), "measured") if ratios else (float("nan"), "assumed")
-
-
-def _local_dates(history: History) -> tuple[np.ndarray, np.ndarray]:
-    days = local_days(history.start, history.n_steps, history.step_min, history.business_tz)
-    return days.dates, days.day_of_step

@@ -222,7 +222,9 @@ def draw_lifts(frames: Frames, ax: Axes | None, *, of: str | None) -> Axes:
     ax.plot(lift, y, linestyle="", marker="o", markersize=4.5, color=BLUE, zorder=3, label="lift_x")
     ax.axvline(1.0, color=DARK, linewidth=0.8, zorder=1)
     ax.set_yticks(y, [humanize(str(e)) for e in rows["event"]], color=INK, fontsize=8)
-    top = max(float(rows["lift_p90"].astype(float).max()), float(lift.max()), 1.0)
+    # An assumed lift has no interval: max() of a missing value and a number may be missing.
+    ends = [*rows["lift_p90"].astype(float), *lift, 1.0]
+    top = max(end for end in ends if not is_missing(end))
     ax.set_xlim(0, top * 1.04)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}\N{MULTIPLICATION SIGN}")

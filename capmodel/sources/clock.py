@@ -7,10 +7,13 @@ it have no place on the grid and are left out. Both are findings.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from capmodel.history.localtime import check_tz
+from capmodel.history.reading import TAG_SEPARATOR
 from capmodel.schema import QUANTITIES, Finding
 
 __all__ = ["localized"]
@@ -54,13 +57,7 @@ def localized(frame: pd.DataFrame, *, tz: str) -> tuple[pd.DataFrame, list[Findi
     once = frame[~(never | twice)].assign(time=first[~(never | twice)].tz_convert("UTC"))
     if not twice.any():
         return once.reset_index(drop=True), notes
-    keys = [name for name in ("service", "class", "time") if name in frame.columns]
-    rules = {
-        name: "mean" if name in QUANTITIES else "max" for name in frame.columns if name not in keys
-    }
-    # Sorted by every column, so that the mean has the same bits in any row order.
-    repeated = frame[twice].sort_values([*keys, *rules]).groupby(keys, as_index=False, dropna=False)
-    means = repeated.agg(rules)[list(frame.columns)]
+    means = _one_row_each(frame[twice])
     copies = [
         means.assign(
             time=pd.DatetimeIndex(means["time"])
@@ -70,6 +67,19 @@ def localized(frame: pd.DataFrame, *, tz: str) -> tuple[pd.DataFrame, list[Findi
         for summer in (True, False)
     ]
     return pd.concat([once, *copies], ignore_index=True), notes
+
+
+def _one_row_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean of the rows of each service, class and time; their tags are joined."""
+    keys = [name for name in ("service", "class", "time") if name in rows.columns]
+    rest = [name for name in rows.columns if name not in keys]
+    rules: dict[str, Any] = {name: "mean" if name in QUANTITIES else "first" for name in rest}
+    if "tag" in rules:
+        rules["tag"] = lambda tags: TAG_SEPARATOR.join(sorted(set(tags.dropna()) - {""}))
+    text = {name: rows[name].astype(object) for name in ("service", "class", "tag") if name in rows}
+    # Sorted by every column, so that the mean has the same bits in any row order.
+    ordered = rows.assign(**text).sort_values([*keys, *rest])
+    return ordered.groupby(keys, as_index=False, dropna=False).agg(rules)[list(rows.columns)]
 
 
 def _finding(code: str, times: pd.DatetimeIndex, tz: str, text: str) -> Finding:

@@ -36,7 +36,7 @@ RELATIVE_BIAS: Final = 0.20
 _TOP_ROWS: Final = 20
 
 NEGLIGIBLE: Final = 0.02
-"""A coefficient that cannot exceed this share of usage is identified as negligible."""
+"""A background that cannot exceed this share of usage is identified as negligible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +71,8 @@ def estimate(
     After the fit a coefficient is *identifiable* when it was fitted on its own, half its 95 %
     interval is at most 10 % of it, and a systematic error of 0.5 % of usage in the worst direction
     (``0.005/√share``, in units of the coefficient's own contribution) could move it by at most
-    20 %. A coefficient bounded, by the same two errors, below 2 % of usage is identified as
-    negligible.
+    20 %. A background bounded, by the same two errors, below 2 % of usage is identified as
+    negligible; a slope is not, because plans multiply it by loads beyond those seen.
 
     Parameters
     ----------
@@ -105,7 +105,8 @@ def estimate(
     alone = ~(pooled | dropped) & (size > 0)
     systematic = MODEL_ERROR / np.sqrt(np.maximum(share, 1e-12)) / np.where(size > 0, size, 1.0)
     tight = (half <= RELATIVE_WIDTH * value) & (systematic <= RELATIVE_BIAS * value)
-    negligible = (value + half + systematic) * size <= NEGLIGIBLE
+    # A slope is multiplied by loads beyond those seen, so its share of usage seen bounds nothing.
+    negligible = background & ((value + half + systematic) * size <= NEGLIGIBLE)
     if dropped.any():
         # Requests now carry the background too: they are not told apart either.
         alone &= background

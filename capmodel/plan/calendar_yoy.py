@@ -1,0 +1,161 @@
+"""Growth read two ways: on comparable days, and on the same month of the calendar.
+
+This module answers: how much of a month's growth is a holiday that moved across its border? An
+event is compared with its own last occurrence; a calendar compares whatever shares a date.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from capmodel.demand import DemandFit
+from capmodel.plan.equip import root_basis
+from capmodel.scenario import day_factor
+
+if TYPE_CHECKING:
+    from capmodel.events import Events
+    from capmodel.plan.make import Solved
+
+__all__ = ["calendar_sentences", "calendar_yoy_frame"]
+
+COLUMNS: Final = [
+    "scenario", "driver", "window", "comparable_yoy_x", "calendar_yoy_x", "moved_in", "moved_out",
+    "basis",
+]  # fmt: skip
+APART: Final = 0.05
+"""A month is remarked upon where its two readings differ by more than this [ratio]."""
+
+
+def calendar_yoy_frame(solved: Solved) -> pd.DataFrame:
+    """Return both readings of growth for whole months and event days of the horizon.
+
+    ``comparable_yoy_x = mean forecast of the days / mean demand of their counterparts``, an event's
+    counterpart being its last occurrence; ``calendar_yoy_x`` the same against the same dates of
+    last year. Forecasts are medians of local-day means. ``moved_in`` names the events of a month
+    whose last occurrence lay in another one, ``moved_out`` the opposite.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per scenario, driver and window (``2026-11``, ``cyber_monday``); none where the
+        history does not hold last year's days.
+    """
+    fit = solved.fit
+    rows: list[dict[str, Any]] = []
+    if isinstance(fit.demand, DemandFit):
+        spans = {day.name: day.span for day in fit.events.days}
+        for root in (r for r in fit.roots if r in fit.demand.services):
+            past = _day_means(fit.demand, root)
+            path = solved.futures.roots[root].root
+            hours = path.shape.mean(axis=2)
+            for scenario in solved.request.scenarios:
+                days = np.median(hours * day_factor(path, scenario, spans=spans), axis=0)
+                coming = dict(zip(path.dates.astype(dt.date).tolist(), days.tolist(), strict=True))
+                rows += [
+                    {"scenario": scenario.name, "driver": root, **row,
+                     "basis": "assumed" if root in scenario.growth_yoy_x else root_basis(fit, root)}
+                    for row in _windows(coming, past, fit.events)
+                ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _day_means(demand: DemandFit, root: str) -> dict[dt.date, float]:
+    """Return the mean demand of each day of the history that is known."""
+    cohort, column = demand.locate(root)
+    means = cohort.day_mean[:, column]
+    dates = demand.dates[cohort.first :].astype(dt.date)
+    return {d: m for d, m in zip(dates.tolist(), means.tolist(), strict=True) if np.isfinite(m)}
+
+
+def _windows(
+    coming: dict[dt.date, float], past: dict[dt.date, float], events: Events
+) -> list[dict[str, Any]]:
+    """Return the readings of every whole month, then of every event day."""
+    by_month: dict[str, list[dt.date]] = {}
+    for day in coming:
+        by_month.setdefault(f"{day:%Y-%m}", []).append(day)
+    windows = {m: days for m, days in by_month.items() if len(days) == _month_length(days[0])}
+    windows.update({e.name: [d] for d in coming for e in events.on(d)})
+    found = []
+    for name, days in windows.items():
+        alike = [events.counterpart(day) for day in days]
+        same = _year_before(days)
+        readings = [_ratio(coming, days, past, other) for other in (alike, same)]
+        if not np.isnan(readings).any():
+            moved_in, moved_out = _moved(name, events) if name in by_month else ("", "")
+            found.append(
+                {"window": name, "comparable_yoy_x": readings[0], "calendar_yoy_x": readings[1],
+                 "moved_in": moved_in, "moved_out": moved_out}
+            )  # fmt: skip
+    return found
+
+
+def _month_length(day: dt.date) -> int:
+    following = (day.replace(day=28) + dt.timedelta(days=4)).replace(day=1)
+    return (following - day.replace(day=1)).days
+
+
+def _year_before(days: list[dt.date]) -> list[dt.date]:
+    """Return the same dates of last year; a leap day has none."""
+    leap = dt.date(2024, 2, 29)
+    return [
+        day.replace(year=day.year - 1)
+        for day in days
+        if (day.month, day.day) != (leap.month, leap.day)
+    ]
+
+
+def _ratio(
+    coming: dict[dt.date, float],
+    days: list[dt.date],
+    past: dict[dt.date, float],
+    before: list[dt.date],
+) -> float:
+    if not before or any(day not in past for day in before):
+        return float("nan")
+    return float(np.mean([coming[d] for d in days]) / np.mean([past[d] for d in before]))
+
+
+def _moved(month: str, events: Events) -> tuple[str, str]:
+    """Return the events that lie in a month this year only, and those of last year only."""
+    year, number = (int(part) for part in month.split("-"))
+    now = _names_in(events, year, number)
+    before = _names_in(events, year - 1, number)
+    return ", ".join(n for n in now if n not in before), ", ".join(
+        n for n in before if n not in now
+    )
+
+
+def _names_in(events: Events, year: int, month: int) -> list[str]:
+    inside = [d.name for d in events.days if (d.date.year, d.date.month) == (year, month)]
+    return list(dict.fromkeys(inside))
+
+
+def calendar_sentences(frame: pd.DataFrame, *, scenario: str) -> list[str]:
+    """Return a sentence for each month whose calendar reading misleads, for one scenario.
+
+    Only events that moved across a month's border explain such a gap, so only months with one are
+    remarked upon.
+    """
+    sentences = []
+    for row in frame[frame["scenario"] == scenario].to_dict("records"):
+        moved = [
+            f"{names} {'lies' if ', ' not in names else 'lie'} in it this year {when}"
+            for names, when in (
+                (row["moved_in"], "and did not last year"),
+                (row["moved_out"], "no longer"),
+            )
+            if names
+        ]
+        apart = abs(row["calendar_yoy_x"] / row["comparable_yoy_x"] - 1) > APART
+        if moved and apart:
+            sentences.append(
+                f"{row['driver']} in {row['window']} reads {row['calendar_yoy_x'] - 1:+.0%} on the "
+                f"same month of last year but {row['comparable_yoy_x'] - 1:+.0%} on comparable "
+                f"days: {'; '.join(moved)}."
+            )
+    return sentences
