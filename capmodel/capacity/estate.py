@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
     from capmodel.topology import Topology
 
-__all__ = ["Estate", "Limit", "limits_of", "nodes_needed", "pods_needed", "usage_of"]
+__all__ = ["Estate", "Limit", "limits_of", "nodes_needed", "pods_needed", "usage_of", "zone_fill"]
 
 LimitName = Literal["cpu_cores", "memory_gib", "connections", "quota", "nodes"]
 AUTOSCALED = Hold(failure="none", quantile=0.5, up_to="utilization")
@@ -344,7 +344,7 @@ def autoscaled_pods(estate: Estate, name: str, load: np.ndarray) -> np.ndarray:
     targets = targets_of(AUTOSCALED, estate.topology.policy)
     pods = service.pods(load, targets=targets, hard=False)
     ceiling = np.inf if service.maximum is None else service.maximum
-    return np.asarray(np.clip(pods, service.minimum, ceiling))
+    return np.asarray(np.clip(ceil_units(pods), service.minimum, ceiling))
 
 
 def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
@@ -357,7 +357,7 @@ def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
 
 
 def pods_needed(estate: Estate, loads: Loads, name: str, hold: Hold) -> np.ndarray:
-    """Return the pods that a hold row asks of a service each day, shape (D, N).
+    """Return the pods that a hold row asks of a service each day, unrounded, shape (D, N).
 
     Before zone cover and before the autoscaler's bounds.
     """
@@ -417,16 +417,16 @@ def surviving_zones(zones: int, hold: Hold, pool: str) -> int:
     return left
 
 
-def nodes_needed(
+def zone_fill(
     estate: Estate,
     loads: Loads,
     pool: str,
     hold: Hold,
     instant: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return the nodes that a hold row asks of a pool each day.
+    """Return the nodes of one surviving zone that a hold row asks of a pool each day, unrounded.
 
-    ``nodes = zones * max over cores, GiB and pods of ceil(sum of a zone's requests / usable)``: the
+    ``max over cores, GiB and pods of sum of the zone's requests / usable``, pods being whole: the
     lower bound of the packing, which :func:`capmodel.capacity.nodes.pack_zone` then confirms on the
     path that sizes the pool.
 
@@ -442,4 +442,19 @@ def nodes_needed(
     for k, offered in enumerate(usable):
         total = sum(pods * pod_requests(estate, name)[k] for name, pods in per_zone.items())
         fill = np.maximum(fill, np.asarray(total) / offered)
+    return np.asarray(fill)
+
+
+def nodes_needed(
+    estate: Estate,
+    loads: Loads,
+    pool: str,
+    hold: Hold,
+    instant: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return the whole nodes of all zones that a hold row asks of a pool each day, shape (D, N).
+
+    Zones hold equal counts: ``zones * ceil(zone_fill)``.
+    """
+    fill = zone_fill(estate, loads, pool, hold, instant)
     return np.asarray(estate.topology.pools[pool].zones * ceil_units(fill))

@@ -163,8 +163,8 @@ def pool_remedies(
 
     Formula: ``pool <= (policy * limit - connections of the others) / (pods * processes)``, proposed
     in steps of 5 where that is possible, and never below 5 or what the caller's own queries keep
-    busy (Little's law: ``qps * hold / (pods * processes)``). Where no caller suffices alone, one remedy
-    cuts every pool by the same ratio.
+    busy (Little's law: ``qps * hold / (pods * processes)``). Where no caller suffices alone, one
+    remedy cuts every pool by the same ratio.
 
     Returns
     -------

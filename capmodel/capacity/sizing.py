@@ -18,13 +18,13 @@ import numpy as np
 from capmodel.capacity.estate import (
     Estate,
     Limit,
-    nodes_needed,
     pods_needed,
     pool_instant,
     pool_services,
     usage_of,
+    zone_fill,
 )
-from capmodel.capacity.replicas import zone_cover
+from capmodel.capacity.replicas import ceil_units, zone_cover
 from capmodel.capacity.risk import FirstBreach, first_breach, mixture_quantile, union_level
 from capmodel.schema import order_statistic
 
@@ -41,6 +41,8 @@ __all__ = [
     "levels_of",
     "limit_paths",
     "needs_of",
+    "whole_nodes",
+    "whole_pods",
 ]
 
 
@@ -95,13 +97,13 @@ def limit_paths(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Needs:
-    """Pods and nodes that each hold row asks, on every path."""
+    """What each hold row asks on every path, unrounded: whole units come last."""
 
     holds: tuple[Hold, ...]
     pods: Mapping[str, np.ndarray]
-    """Service to pods, shape (holds, S, D), before zones."""
+    """Service to pods before zones, shape (holds, S, D)."""
     nodes: Mapping[str, np.ndarray]
-    """Pool to nodes, shape (holds, S, D)."""
+    """Pool to nodes of one zone, shape (holds, S, D)."""
     pods_day: Mapping[str, np.ndarray]
     nodes_day: Mapping[str, np.ndarray]
     """The day of each need, the same shapes."""
@@ -123,7 +125,7 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> N
 
     def nodes_of(name: str, hold: Hold) -> list[np.ndarray]:
         pairs = zip(loads, instants[name], strict=True)
-        return [nodes_needed(estate, load, name, hold, instant) for load, instant in pairs]
+        return [zone_fill(estate, load, name, hold, instant) for load, instant in pairs]
 
     def stack(
         need: Callable[[str, Hold], list[np.ndarray]], name: str
@@ -221,9 +223,11 @@ def hold_needs(
     holds: Sequence[Hold],
     level: float,
     weights: np.ndarray,
-    zones: int | None,
+    whole: Callable[[float, Hold], float],
 ) -> tuple[HoldNeed, ...]:
     """Return each hold row's units at its quantile of a scenario or of the mixture.
+
+    The path is chosen by the unrounded need, so that paths with the same whole units do not tie.
 
     Parameters
     ----------
@@ -235,28 +239,37 @@ def hold_needs(
         The tier's sizing level, for rows at ``1-risk``.
     weights
         Probability of each scenario, shape (S,); a single scenario has one weight of 1.
-    zones
-        Zones to spread over after a loss; None where the need already counts zones.
+    whole
+        Units to provision for a need under a row: :func:`whole_pods` or :func:`whole_nodes`.
     """
     result = []
     for k, hold in enumerate(holds):
         q = level if hold.quantile == "1-risk" else hold.quantile
         scenario, draw = mixture_quantile(need[k], q, weights)
-        units = float(need[k, scenario, draw])
-        if hold.zones_lost and zones is not None:
-            # Whole zones: what is left after the loss still holds the need.
-            units = float(zone_cover(units, zones=zones, lost=hold.zones_lost))
         result.append(
             HoldNeed(
                 hold=hold,
                 quantile=q,
-                units=units,
+                units=whole(float(need[k, scenario, draw]), hold),
                 scenario=scenario,
                 draw=draw,
                 day=int(day[k, scenario, draw]),
             )
         )
     return tuple(result)
+
+
+def whole_pods(need: float, hold: Hold, *, zones: int | None) -> float:
+    """Return whole pods; after a loss of zones, those that are left still hold the need."""
+    if hold.zones_lost and zones is not None:
+        return float(zone_cover(ceil_units(need), zones=zones, lost=hold.zones_lost))
+    return float(ceil_units(need))
+
+
+def whole_nodes(need: float, hold: Hold, *, zones: int) -> float:
+    """Return whole nodes of all zones for the fill of one; the fill carries the row's failure."""
+    del hold
+    return float(zones * ceil_units(need))
 
 
 def largest(needs: Sequence[HoldNeed]) -> HoldNeed:

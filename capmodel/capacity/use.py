@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from capmodel.capacity.replicas import ceil_units, replicas_for
+from capmodel.capacity.replicas import replicas_for
 from capmodel.schema import Basis, rng_for
 from capmodel.usage import extrapolation_log_sd
 
@@ -71,7 +71,7 @@ class PodUse:
     def pods(
         self, load: np.ndarray, *, target: float, imbalance: float, load_per_pod: float
     ) -> np.ndarray:
-        """Return whole pods such that the hottest stays within the target; inf where none can."""
+        """Return pods, unrounded, that keep the hottest within the target; inf where none can."""
         return replicas_for(
             load,
             per_request=self.per_request_at(load_per_pod),
@@ -79,7 +79,7 @@ class PodUse:
             pod_size=self.request,
             target=target,
             imbalance_x=imbalance,
-        ).pods
+        ).continuous
 
     def pods_per_load(self, target: float) -> float:
         """Return central, continuous pods per unit of load [pods per 1/s]; inf where infeasible."""
@@ -136,7 +136,7 @@ class ServiceUse:
         return self.uses[0].basis if self.uses else "assumed"
 
     def pods(self, load: np.ndarray, *, targets: Mapping[str, float], hard: bool) -> np.ndarray:
-        """Return whole pods that a load needs; the autoscaler's bounds are not applied.
+        """Return the pods that a load needs, unrounded and before the autoscaler's bounds.
 
         Parameters
         ----------
@@ -148,8 +148,7 @@ class ServiceUse:
             Whether the hottest pod is meant (imbalance applies) or the mean.
         """
         if not self.uses:
-            ratio = load / self.today_rps
-            return ceil_units((self.today_pods or 0) * ratio)
+            return np.asarray((self.today_pods or 0) * load / self.today_rps)
         imbalance = self.imbalance_x if hard else 1.0
         load_per_pod = self.load_per_pod(targets)
         need = np.zeros(np.broadcast_shapes(load.shape, (1, 1)))

@@ -152,8 +152,8 @@ def _note_warnings(plans: PlanSet, out: Path | None) -> None:
     count = int((findings["severity"] == "warning").sum())
     if count:
         what = "1 warning" if count == 1 else f"{count} warnings"
-        where = f"stand in {out / 'csv' / 'findings.csv'}" if out else "go with the plan: use --out"
-        note(f"{what} about data and model {where}")
+        where = f"see {out / 'csv' / 'findings.csv'}" if out else "--out writes them down"
+        note(f"{what} about data and model: {where}")
 
 
 @capmodel.command(short_help="Check a study's files and history.")

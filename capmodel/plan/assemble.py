@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.sizing import hard_row
 from capmodel.peaks import hour_mean_undersize
 from capmodel.plan.assumptions import assumptions_frame
@@ -97,9 +98,11 @@ def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.n
     row = hard_row(needs.holds)
     if row is not None:
         for name, need in needs.pods.items():
-            after[name, "pods"] = need[row] > supply.services[MIXTURE, name].replicas
+            after[name, "pods"] = ceil_units(need[row]) > supply.services[MIXTURE, name].replicas
         for name, need in needs.nodes.items():
-            after[name, "nodes"] = need[row] > supply.pools[MIXTURE, name].placed.nodes
+            after[name, "nodes"] = (
+                ceil_units(need[row]) > supply.pools[MIXTURE, name].placed.per_zone
+            )
     for path in solved.paths:
         hard = _hard_after(solved, supply, path)
         relief = supply.relieved.get(path.limit.node) if path.limit.name == "connections" else None

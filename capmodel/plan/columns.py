@@ -13,8 +13,9 @@ import pandas as pd
 __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
-    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "services", "nodes", "databases", "sizing", "cost",
-    "waterfall", "orders", "remedies", "risk", "factors", "assumptions", "findings",
+    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "services", "nodes", "databases",
+    "sizing", "cost", "waterfall", "orders", "remedies", "risk", "factors", "assumptions",
+    "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
@@ -69,4 +70,6 @@ def frame_from_json(name: str, data: Mapping[str, Any]) -> pd.DataFrame:
             # pandas reads null beside text as NaN
             money = [Decimal(v) if isinstance(v, str) else None for v in frame[column]]
             frame[column] = pd.Series(money, index=frame.index, dtype=object)
+        elif len(frame) and frame[column].isna().all():
+            frame[column] = np.nan  # text is never missing, so nulls alone are numbers
     return frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from capmodel.capacity.curves import multiple_at
 from capmodel.capacity.risk import mixture_quantile, probability, standard_error
-from capmodel.capacity.sizing import hold_needs
+from capmodel.capacity.sizing import hold_needs, whole_nodes, whole_pods
 from capmodel.schema import Status
 
 if TYPE_CHECKING:
@@ -158,18 +159,20 @@ def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> boo
     limit, needs = path.limit, solved.needs
     weights = scenario_weights(solved, scenario)
     if limit.name == "nodes":
-        need, day, zones = needs.nodes[limit.node], needs.nodes_day[limit.node], None
-        available = limit.hard
+        need, day, available = needs.nodes[limit.node], needs.nodes_day[limit.node], limit.hard
+        zones = solved.estate.topology.pools[limit.node].zones
+        whole = partial(whole_nodes, zones=zones)
     elif limit.node in needs.pods and limit.name == "cpu_cores":
         service = solved.estate.topology.services[limit.node]
         if service.pool is None or service.replicas.max is None:
             return False
         need, day = needs.pods[limit.node], needs.pods_day[limit.node]
         zones, available = solved.estate.topology.pools[service.pool].zones, service.replicas.max
+        whole = partial(whole_pods, zones=zones)
     else:
         return False
     rows = hold_needs(
-        need, day, holds=needs.holds, level=solved.levels[limit.tier], weights=weights, zones=zones
+        need, day, holds=needs.holds, level=solved.levels[limit.tier], weights=weights, whole=whole
     )
     return any(row.hold.zones_lost and row.units > available for row in rows)
 

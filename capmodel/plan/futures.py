@@ -24,7 +24,7 @@ from capmodel.capacity.loads import (
 from capmodel.demand import DemandFit, declared_roots
 from capmodel.errors import InputError
 from capmodel.peaks import is_event_day
-from capmodel.scenario import Scenario, day_factor
+from capmodel.scenario import Scenario, assumed_lift, day_factor
 from capmodel.schema import Finding, rng_for
 
 if TYPE_CHECKING:
@@ -73,7 +73,6 @@ class Futures:
 
 def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
     """Draw the roots, apply the scenarios, and carry the loads down the calls."""
-    topology = fit.topology
     paths = _root_paths(fit, request)
     event_days = is_event_day(fit.events, request.dates)
     spans = {day.name: day.span for day in fit.events.days}
@@ -85,7 +84,7 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
     larger, findings = _larger_forecast(own)
     calls = _external_calls(fit, larger)
     weights = call_weights(
-        topology, calls, is_event=event_days, draws=request.draws, seed=request.seed
+        fit.topology, calls, is_event=event_days, draws=request.draws, seed=request.seed
     )
     for name, gap_x in larger.items():
         weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
@@ -191,7 +190,8 @@ def _with_stated_peak(
     seconds = 60.0 if minutes.root.quantity == "per_min" else 1.0
     normal = rng_for(request.seed, "peak", name).standard_normal(request.draws)
     peak = minutes.day_peak * factor * seconds
-    return factor * stated_peak_factor(peak, stated=stated, season=request.season, normal=normal)
+    stretch = stated_peak_factor(peak, stated=stated, season=request.season, normal=normal)
+    return np.asarray(factor * stretch)
 
 
 def _sharing_groups(fit: CapacityFit) -> list[list[str]]:
@@ -217,7 +217,8 @@ def _own_forecasts(
     """Return season peaks (median of hour means) of services from their own history.
 
     Growth, lifts and demand ratios of the first scenario apply to both: a service follows the root
-    that feeds it; a service that several roots feed has no single growth and is left out.
+    that feeds it. Left out is what cannot be compared: a service that several roots feed (no single
+    growth), one that was born since last season, and one with an event without evidence.
     """
     if not isinstance(fit.demand, DemandFit):
         return ()
@@ -226,7 +227,7 @@ def _own_forecasts(
     names = [
         n
         for n in fit.owns
-        if len(feeding[n]) == 1 and fit.demand.has_precedents(n, request.start, request.end)
+        if len(feeding[n]) == 1 and _knows_events(fit, paths[feeding[n][0]], scenario, n)
     ]
     if not names:
         return ()
@@ -237,35 +238,58 @@ def _own_forecasts(
     drawn = fit.demand.roots(
         names, request.start, request.end, draws=OWN_DRAWS, seed=request.seed, lifts=lifts
     )
-    season = request.season
     weights = call_weights(
         fit.topology,
         fit.calls,
         is_event=is_event_day(fit.events, request.dates),
-        draws=1,
+        draws=request.draws,
         seed=request.seed,
     )
     result = []
     for path in drawn:
         root = feeding[path.service][0]
+        if root in scenario.growth_yoy_x and np.isnan(path.to_growth).any():
+            continue  # born since last season: there is no level that growth could be applied to
         follows = Scenario(
             name="own",
             growth_yoy_x=_renamed(scenario.growth_yoy_x, root, path.service),
             demand_x=_renamed(scenario.demand_x, root, path.service),
         )
-        own = (path.shape.max(axis=2) * day_factor(path, follows))[:, season].max(axis=1)
-        top = paths[root].shape.max(axis=2) * factors[0][root]
-        seconds = 60.0 if paths[root].quantity == "per_min" else 1.0
-        central = np.median(weights[path.service][root], axis=0, keepdims=True)
-        top = (np.broadcast_to(top * central, top.shape) / seconds)[:, season].max(axis=1)
+        top_factor = factors[0][root] * weights[path.service][root]
         result.append(
             OwnForecast(
                 service=path.service,
-                own_p50=float(np.median(own)),
-                top_down_p50=float(np.median(top)),
+                own_p50=_median_peak(path, day_factor(path, follows), request.season),
+                top_down_p50=_median_peak(paths[root], top_factor, request.season),
             )
         )
     return tuple(result)
+
+
+def _knows_events(fit: CapacityFit, root: RootPaths, scenario: Scenario, service: str) -> bool:
+    """Return whether a service has seen each event of the horizon, or the scenario assumes it."""
+    spans = {day.name: day.span for day in fit.events.days}
+    return isinstance(fit.demand, DemandFit) and all(
+        fit.demand.effect(service, event) is not None
+        or assumed_lift(scenario, root.service, event, spans.get(event, event)) is not None
+        for event in set(root.event) - {""}
+    )
+
+
+def _median_peak(path: RootPaths, factor: np.ndarray, season: np.ndarray) -> float:
+    """Return the median over paths of the season's busiest hour mean [1/s]."""
+    seconds = 60.0 if path.quantity == "per_min" else 1.0
+    days = path.shape.max(axis=2) * factor / seconds
+    return float(np.median(days[:, season].max(axis=1)))
+
+
+def _assumed_days(fit: CapacityFit, scenario: Scenario, root: str) -> set[str]:
+    """Return the event days whose lift of a root the scenario assumes."""
+    return {
+        day.name
+        for day in fit.events.days
+        if assumed_lift(scenario, root, day.name, day.span) is not None
+    }
 
 
 def _renamed(values: Mapping[str, float], root: str, service: str) -> dict[str, float]:

@@ -19,6 +19,7 @@ from capmodel.events import Events
 from capmodel.peaks import PeakFit, fit_peaks
 from capmodel.plan.calls import fit_calls
 from capmodel.plan.make import make_plan
+from capmodel.plan.observations import check_observations, digest_of, in_order
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.plan.today import RootToday, declared_today, measured_today
 from capmodel.schema import Finding, Findings
@@ -26,6 +27,8 @@ from capmodel.topology import Driver, Service, Topology
 from capmodel.usage import LinearUsage, RobustLinear, declared_usage
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capmodel.catalog import Catalog
     from capmodel.history import History
     from capmodel.orders import OrdersPolicy
@@ -140,7 +143,12 @@ class CapacityModel:
     """A forecast from elsewhere, used instead of `demand` for the roots it covers."""
 
     def fit(
-        self, history: History, *, fine: History | None = None, accept: Sequence[str] = ()
+        self,
+        history: History,
+        *,
+        fine: History | None = None,
+        accept: Sequence[str] = (),
+        observations: pd.DataFrame | None = None,
     ) -> CapacityFit:
         """Fit demand, usage, calls and burst.
 
@@ -152,6 +160,10 @@ class CapacityModel:
             Minutes, for the burst within the hour.
         accept
             Codes of disqualifying findings that are overruled; recorded as assumptions.
+        observations
+            Usage of nodes that the history does not measure, one row per observation without time
+            (a load test): ``service``, ``rps`` and ``replicas`` (``qps_read``, ``qps_write`` of a
+            database) beside ``cpu_cores`` or ``memory_gib``; see :meth:`RobustLinear.fit`.
 
         Raises
         ------
@@ -161,7 +173,8 @@ class CapacityModel:
         """
         findings = self._checked(history, fine, accept)
         topology = self.topology or own_drivers(history)
-        _require_described(topology, history, self.given)
+        check_observations(observations, history)
+        _require_described(topology, history, self.given, observations)
         clean = history.masked()
         calls, call_findings = fit_calls(clean, topology, events=self.events)
         demand: DemandFit | GivenDemand
@@ -174,7 +187,7 @@ class CapacityModel:
             demand = self.demand.fit(clean.select(wanted), events=self.events)
             demand_findings = demand.refused
             owns = tuple(n for n in demand.services if topology.calls_of(n))
-        usage, usage_findings = self._usage(topology, history)
+        usage, usage_findings = self._usage(topology, history, observations)
         peaks = self._peaks(topology, fine)
         return CapacityFit(
             topology=topology,
@@ -186,10 +199,13 @@ class CapacityModel:
             calls=calls,
             today=measured_today(topology, clean, fine, peaks=peaks, events=self.events),
             last_day=_last_local_day(history),
-            findings=findings + Findings((*call_findings, *demand_findings, *usage_findings)),
+            findings=findings
+            + Findings((*call_findings, *demand_findings, *usage_findings))
+            + _burst_findings(topology, peaks, self.given),
             inputs={
                 "history": history.digest(),
                 **({"fine": fine.digest()} if fine is not None else {}),
+                **({} if observations is None else {"observations": digest_of(observations)}),
             },
             owns=owns,
         )
@@ -226,7 +242,7 @@ class CapacityModel:
             calls=edges,
             today=declared_today(self.topology, peaks=peaks),
             last_day=None,
-            findings=Findings(),
+            findings=_burst_findings(self.topology, peaks, self.given),
             inputs={"fine": fine.digest()} if fine is not None else {},
         )
 
@@ -246,16 +262,21 @@ class CapacityModel:
         return findings
 
     def _usage(
-        self, topology: Topology, history: History
+        self, topology: Topology, history: History, observations: pd.DataFrame | None
     ) -> tuple[dict[tuple[str, str], LinearUsage], tuple[Finding, ...]]:
         usage = _declared(topology)
         known = set(history.services)
         wanted = [n for n in (*topology.services, *topology.databases) if n in known]
         fit = self.usage.fit(history.masked(keep_tags=("load_test",)).select(tuple(wanted)))
-        for one in fit.fits:
+        fits, refused = fit.fits, fit.refused
+        if observations is not None:
+            nodes = {*topology.services, *topology.databases}
+            shown = in_order(observations[observations["service"].isin(nodes)])
+            observed = self.usage.fit(shown)
+            fits, refused = (*fits, *observed.fits), (*refused, *observed.refused)
+        for one in fits:
             usage.setdefault((one.service, one.resource), one)
-        refused = tuple(f for f in fit.refused if f.service not in _fully_declared(topology))
-        return usage, refused
+        return usage, tuple(f for f in refused if f.service not in _fully_declared(topology))
 
     def _peaks(self, topology: Topology, fine: History | None) -> PeakFit:
         declared = {
@@ -267,6 +288,17 @@ class CapacityModel:
             return PeakFit.assumed(topology.roots).with_declared(declared)
         roots = [r for r in topology.roots if r in fine.services]
         return fit_peaks(fine, events=self.events, services=roots).with_declared(declared)
+
+
+def _burst_findings(topology: Topology, peaks: PeakFit, given: GivenDemand | None) -> Findings:
+    """Return what is assumed about the burst of roots that have hours at all.
+
+    A declared level is a busiest minute already: it needs no factor.
+    """
+    covered = set(given.services) if given is not None else set()
+    declared = {n for n, d in topology.drivers.items() if d.today_per_min is not None}
+    declared |= {n for n, s in topology.services.items() if s.today_rps is not None}
+    return Findings(tuple(f for f in peaks.notes if f.service not in declared - covered))
 
 
 def _last_local_day(history: History) -> date:
@@ -313,10 +345,17 @@ def _fully_declared(topology: Topology) -> set[str]:
     }
 
 
-def _require_described(topology: Topology, history: History, given: GivenDemand | None) -> None:
+def _require_described(
+    topology: Topology,
+    history: History,
+    given: GivenDemand | None,
+    observations: pd.DataFrame | None,
+) -> None:
     """Refuse nodes that neither history nor declaration describes, all at once."""
     known = set(history.services)
     declared = _fully_declared(topology)
+    if observations is not None:
+        declared |= set(observations["service"])
     covered = set(given.services) if given is not None else set()
     problems = []
     for name, driver in topology.drivers.items():

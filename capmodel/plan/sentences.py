@@ -30,6 +30,7 @@ def headline_of(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> 
     """Return the plan in sentences, the most important first."""
     sentences = [
         *_first_breaks(frames["limits"]),
+        *_callers(frames),
         *_peaks(frames, meta),
         *_orders(frames["orders"]),
         *_risk(frames["risk"]),
@@ -75,6 +76,19 @@ def _first_breaks(limits: pd.DataFrame) -> list[str]:
         more = f" and {len(rest) - 4} more" if len(rest) > 4 else ""  # noqa: PLR2004  four fit a line
         return [sentence, f"Then: {', '.join(rest[:4])}{more}."]
     return [sentence]
+
+
+def _callers(frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return who holds the connections where they break first, the largest share first."""
+    limits, sizing = frames["limits"], frames["sizing"]
+    broken = limits[(limits["scenario"] == MIXTURE) & (limits["first_hard_breach"] != "")]
+    if broken.empty or broken.iloc[0]["limit"] != "connections":
+        return []
+    kept = (sizing["scenario"] == MIXTURE) & (sizing["kind"] == "connections")
+    rows = sizing[kept & (sizing["unit"] == broken.iloc[0]["node"])]
+    held = rows.set_index("service")["connections"].sort_values(ascending=False, kind="stable")
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in (held / held.sum()).items())
+    return [f"These connections are held by {shares}."]
 
 
 def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from capmodel.capacity.nodes import PodShape, PoolNodes, nodes_for
 from capmodel.capacity.remedies import Remedy, class_remedy, connection_remedies
 from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.risk import mixture_quantile
-from capmodel.capacity.sizing import HoldNeed, hold_needs, largest
+from capmodel.capacity.sizing import HoldNeed, hold_needs, largest, whole_nodes, whole_pods
 from capmodel.cost import season_hours, season_usd
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights
 from capmodel.topology import Hold
@@ -303,7 +304,7 @@ def _service(solved: Solved, scenario: str, name: str) -> ServiceNeed:
         holds=solved.needs.holds,
         level=solved.levels[topology.tier_of(name)],
         weights=scenario_weights(solved, scenario),
-        zones=zones,
+        whole=partial(whole_pods, zones=zones),
     )
     needed = largest(rows)
     load = solved.futures.loads[needed.scenario].day_peak(name)
@@ -323,7 +324,7 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
         holds=solved.needs.holds,
         level=solved.levels[topology.tier_of(name)],
         weights=scenario_weights(solved, scenario),
-        zones=None,
+        whole=partial(whole_nodes, zones=topology.pools[name].zones),
     )
     needed = largest(rows)
     loads = solved.futures.loads[needed.scenario]

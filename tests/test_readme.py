@@ -1,0 +1,105 @@
+"""What the README claims: its example runs, its files plan, its output is what is printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from capmodel.cli import main
+from capmodel.cli.commands import capmodel
+
+if TYPE_CHECKING:
+    from capmodel.plan import PlanSet
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def readme(repo: Path) -> str:
+    return (repo / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(readme) if found == language]
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(
+    readme: str, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (example,) = blocks(readme, "python")
+    lines = example.splitlines()
+    assert len([line for line in lines if line]) <= 20
+    (tmp_path / "data").symlink_to(repo / "data")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)  # noqa: S102  our own text
+    assert "First to break: " in capsys.readouterr().out
+    assert (tmp_path / "q4.plan.json").is_file()
+
+
+def test_the_headline_is_the_shop_s(readme: str, shop_plans: PlanSet) -> None:
+    excerpt = blocks(readme, "text")[0].splitlines()
+    printed = shop_plans.headline().splitlines()
+    shown = [line for line in excerpt if line != "…"]
+    assert len(shown) >= 4
+    assert [line for line in printed if line in shown] == shown
+
+
+def test_the_small_study_prints_what_is_shown(
+    readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    topology, study = blocks(readme, "yaml")
+    (tmp_path / "topology.yaml").write_text(topology, encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (session,) = blocks(readme, "console")
+    commands = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
+    assert len(commands) >= 3
+    for text in commands:
+        command, _, shown = text.partition("\n")
+        words, _, target = command.partition(" > ")
+        program, *args = shlex.split(words)
+        assert program == "capmodel"
+        with pytest.raises(SystemExit) as stop:
+            main(args)
+        assert stop.value.code == 0
+        out = capsys.readouterr().out
+        if target:
+            (tmp_path / target).write_text(out, encoding="utf-8")
+        else:
+            assert out.rstrip() == shown.rstrip(), command
+
+
+def test_every_command_is_listed(readme: str) -> None:
+    listed = re.findall(r"^\| `capmodel (\w+)", readme, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(capmodel.commands)
+
+
+def test_every_path_that_is_named_exists(readme: str, repo: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", readme)
+    layout = blocks(readme, "text")[1]
+    paths = [
+        Path("capmodel") / name
+        for name in re.findall(r"(?<=  )([a-z_]+/|[a-z_]+\.py)(?= |$)", layout, flags=re.MULTILINE)
+        if not (repo / name).exists()
+    ]
+    assert len(paths) >= 15
+    missing = [path for path in (*links, *paths) if not (repo / path).exists()]
+    assert missing == []
+
+
+def test_every_module_stands_in_the_layout(readme: str, repo: Path) -> None:
+    layout = blocks(readme, "text")[1]
+    modules = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in sorted((repo / "capmodel").iterdir())
+        if path.suffix in {"", ".py"} and not path.name.startswith("__")
+    ]
+    assert [name for name in modules if name not in layout] == []
