@@ -44,7 +44,7 @@ business_tz: America/New_York
 as_of: 2026-09-21
 horizon: {start: 2026-11-01, end: 2026-12-17}
 season: {start: 2026-11-02, end: 2026-12-17}
-draws: 201
+draws: 1001   # odd: the P50 path is the median itself
 seed: 7
 topology: topology.yaml
 """

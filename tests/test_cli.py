@@ -238,10 +238,13 @@ def history(tmp_path: Path) -> Path:
     return path
 
 
-def test_check_says_when_there_is_nothing_to_say(run: Run, study: Path, history: Path) -> None:
+def test_check_says_when_there_is_nothing_to_say_about_a_history(run: Run, history: Path) -> None:
     assert run("check", history) == Done(0, "no findings\n", "")
-    study.write_text(STUDY, encoding="utf-8")
-    assert run("check", study).code == 2  # the folder's topology is now the history's
+
+
+def test_check_says_when_there_is_nothing_to_say_about_declarations(run: Run, study: Path) -> None:
+    assert run("check", study) == Done(0, "no findings\n", "")
+    assert json.loads(run("check", study, "--format", "json").out) == []
 
 
 def test_check_shows_findings_and_exits_2_where_a_fit_would_refuse(run: Run, history: Path) -> None:

@@ -226,19 +226,9 @@ class DemandFit:
         cohort, column = self.locate(service)
         return event_effect(cohort, column, event, lender=self.lender)
 
-    def has_precedents(
-        self,
-        service: str,
-        start: str | dt.date,
-        end: str | dt.date,
-        *,
-        assumed: Iterable[str] = (),
-    ) -> bool:
-        """Return whether each event of the horizon was seen, by the service or by a donor.
-
-        Event days whose lift is `assumed` need no precedent.
-        """
-        names = set(event_names_on(self.events, check_horizon(start, end))) - {"", *assumed}
+    def has_precedents(self, service: str, start: str | dt.date, end: str | dt.date) -> bool:
+        """Return whether each event of the horizon was seen, by the service or by a donor."""
+        names = set(event_names_on(self.events, check_horizon(start, end))) - {""}
         return all(self.effect(service, name) is not None for name in names)
 
     def _horizon(self, start: str | dt.date, end: str | dt.date, *, draws: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, y
 from capmodel.plan.frames_limits import MIXTURE, limits_frame, risk_frame
 from capmodel.plan.frames_money import cost_frame, quota_needed, remedies_frame, waterfall_frame
 from capmodel.plan.frames_orders import orders_frame
+from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_supply import (
     databases_frame,
     nodes_frame,
@@ -65,6 +66,7 @@ def assemble(solved: Solved) -> PlanSet:
         "waterfall": waterfall_frame(solved, supply),
         "orders": orders,
         "remedies": remedies,
+        "overlays": overlays_frame(solved, supply),
         "risk": risk_frame(solved, exceeded_after(solved, supply)),
         "factors": factors_frame(solved),
         "assumptions": assumptions_frame(solved),

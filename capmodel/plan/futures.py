@@ -22,7 +22,7 @@ from capmodel.capacity.loads import (
     stated_peak_factor,
 )
 from capmodel.demand import DemandFit, declared_roots
-from capmodel.errors import InputError
+from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
 from capmodel.scenario import Scenario, assumed_lift, day_factor
 from capmodel.schema import Finding, rng_for
@@ -142,6 +142,8 @@ def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
                 do="Declare today_per_min (drivers) or today_rps (services).",
             )
         lifts = _shared_lifts(request.scenarios)
+        if isinstance(fit.demand, DemandFit):
+            _require_lifts(fit, fit.demand, request, forecast)
         drawn = fit.demand.roots(
             forecast,
             request.start,
@@ -152,6 +154,35 @@ def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
         )
         paths.update({p.service: p for p in drawn})
     return {name: paths[name] for name in fit.roots}
+
+
+def _require_lifts(
+    fit: CapacityFit, demand: DemandFit, request: PlanRequest, roots: list[str]
+) -> None:
+    """Refuse events that nobody has seen and that some scenario does not assume a lift for.
+
+    Raises
+    ------
+    InputError
+        With one problem for each scenario, event and root.
+    """
+    days = [fit.events.primary(day) for day in request.dates.astype(object)]
+    spans = {day.name: day.span for day in days if day is not None}
+    problems: dict[tuple[str, str, str], Problem] = {}
+    for name, span in spans.items():
+        for root in roots:
+            if root not in demand.services or demand.effect(root, name) is not None:
+                continue
+            for scenario in request.scenarios:
+                if assumed_lift(scenario, root, name, span) is None:
+                    problems[scenario.name, span, root] = Problem(
+                        where=f"scenarios.{scenario.name}.lift",
+                        got=f'no lift of "{span}" for {root}, and history holds no such event',
+                        expected="a past occurrence, or an assumed lift [ratio]",
+                        do=f"Assume one: lift: {{{span}: {{{root}: 1.2}}}} (20 % more).",
+                    )
+    if problems:
+        raise InputError(problems.values())
 
 
 def _covered(fit: CapacityFit, name: str) -> bool:
@@ -281,15 +312,6 @@ def _median_peak(path: RootPaths, factor: np.ndarray, season: np.ndarray) -> flo
     seconds = 60.0 if path.quantity == "per_min" else 1.0
     days = path.shape.max(axis=2) * factor / seconds
     return float(np.median(days[:, season].max(axis=1)))
-
-
-def _assumed_days(fit: CapacityFit, scenario: Scenario, root: str) -> set[str]:
-    """Return the event days whose lift of a root the scenario assumes."""
-    return {
-        day.name
-        for day in fit.events.days
-        if assumed_lift(scenario, root, day.name, day.span) is not None
-    }
 
 
 def _renamed(values: Mapping[str, float], root: str, service: str) -> dict[str, float]:

@@ -34,7 +34,25 @@ def risk(material: Material) -> Section:
         "failures. The mixture weighs the scenarios by their probability and decides."
     )
     shown = table(frame, columns, caption="Risk by tier and scenario", name="risk")
-    return Section("risk", "Risk", lead, (shown,))
+    return Section("risk", "Risk", lead, (shown, *_overlays(material)))
+
+
+def _overlays(material: Material) -> list[Block]:
+    """Return what each failure needs beside what is there, where the plan looked at failures."""
+    frame = material.frame("overlays")
+    if frame.empty:
+        return []
+    columns = (
+        Column("overlay", "Failure"),
+        Column("node", "Node", "code"),
+        Column("limit", "Limit", "name"),
+        Column("needed", "Needed", "count"),
+        Column("today", "Today", "count"),
+        Column("after_orders", "After orders", "count"),
+        Column("breaks_today", "Breaks today", "flag"),
+        Column("breaks", "Breaks after orders", "flag"),
+    )
+    return [table(frame, columns, caption="Failures at the median peak", name="overlays")]
 
 
 def cost(material: Material) -> Section:
