@@ -112,11 +112,11 @@ class Scenario(_Spec):
             problem
             for field in ("growth_yoy_x", "demand_x")
             for root, value in getattr(self, field).items()
-            if (problem := _ratio_problem(f"{field}.{root}", value)) is not None
+            if (problem := _ratio_problem(f"{self.name}.{field}.{root}", value)) is not None
         ]
         problems += [
             Problem(
-                where=f"growth_yoy_x.{root}",
+                where=f"{self.name}.growth_yoy_x.{root}",
                 got="growth_yoy_x and demand_x for the same root",
                 expected="one of the two",
                 do="growth_yoy_x replaces the fitted trend, demand_x multiplies it: keep one.",

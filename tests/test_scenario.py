@@ -75,7 +75,9 @@ def test_growth_replaces_the_trend_and_keeps_level_and_shock() -> None:
 
 def test_growth_of_another_root_does_not_concern_this_one() -> None:
     path = root()
-    assert (day_factor(path, scenario(growth_yoy_x={"other": 2.0})) == day_factor(path, scenario())).all()
+    assert (
+        day_factor(path, scenario(growth_yoy_x={"other": 2.0})) == day_factor(path, scenario())
+    ).all()
 
 
 def test_an_assumed_lift_replaces_the_fitted_one_on_its_day_only() -> None:
@@ -155,7 +157,9 @@ def test_replace_validates_again_and_leaves_the_original() -> None:
 
 def test_weights_are_the_probabilities_or_equal() -> None:
     names = ("low", "base", "high")
-    stated = [scenario(name=n, probability=p) for n, p in zip(names, (0.25, 0.55, 0.2), strict=True)]
+    stated = [
+        scenario(name=n, probability=p) for n, p in zip(names, (0.25, 0.55, 0.2), strict=True)
+    ]
     assert mixture_weights(stated).tolist() == [0.25, 0.55, 0.2]
     assert mixture_weights([scenario(name=n) for n in names]) == pytest.approx([1 / 3] * 3)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from capmodel.demand import DemandFit
 from capmodel.history import local_cube
 from capmodel.plan import PlanSet
 from capmodel.scenario import day_factor
@@ -69,6 +71,12 @@ def topology(shop_dir: Path) -> Mapping[str, Any]:
     return dict(yaml.safe_load((shop_dir / "topology.yaml").read_text(encoding="utf-8")))
 
 
+@pytest.fixture(scope="module")
+def demand(shop_fit: CapacityFit) -> DemandFit:
+    assert isinstance(shop_fit.demand, DemandFit)
+    return shop_fit.demand
+
+
 def rows_of(plans: PlanSet, frame: str, **where: object) -> pd.DataFrame:
     rows = plans.to_frame(frame)
     for column, value in where.items():
@@ -77,12 +85,20 @@ def rows_of(plans: PlanSet, frame: str, **where: object) -> pd.DataFrame:
     return rows
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
 def show(title: str, header: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
     table = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in line] for line in lines]
     width = [max(len(row[k]) for row in [list(header), *table]) for k in range(len(header))]
-    print(f"\n{title}")
+    say(f"\n{title}")
     for row in [list(header), *table]:
-        print("  " + "  ".join(cell.rjust(w) for cell, w in zip(row, width, strict=True)))
+        say("  " + "  ".join(cell.rjust(w) for cell, w in zip(row, width, strict=True)))
 
 
 # ---- planted truth -----------------------------------------------------------------------------
@@ -90,12 +106,12 @@ def show(title: str, header: Sequence[str], lines: Sequence[Sequence[object]]) -
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_every_lift_of_the_season_is_found(
-    driver: str, shop_fit: CapacityFit, truth: Mapping[str, Any]
+    driver: str, demand: DemandFit, truth: Mapping[str, Any]
 ) -> None:
     # The planted value is the median of next season's lift: what a plan needs. History shows it
     # only through three or four years that each drew a shock of 3 %, so the years' mean is what an
-    # unbiased fit must meet; the two differ by luck, up to 2.5 %. Both are held to 7 %.
-    fitted = shop_fit.demand.lifts().set_index(["service", "event"])["lift_x"]
+    # unbiased fit must meet; the two differ by luck, up to 4 %. Both are held to 7 %.
+    fitted = demand.lifts().set_index(["service", "event"])["lift_x"]
     lines, errors = [], []
     for event in SEASON_EVENTS:
         planted = truth["lifts"][driver][event]["planted_x"]
@@ -111,14 +127,14 @@ def test_every_lift_of_the_season_is_found(
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_other_events_of_the_year_are_found_too(
-    driver: str, shop_fit: CapacityFit, truth: Mapping[str, Any]
+    driver: str, demand: DemandFit, truth: Mapping[str, Any]
 ) -> None:
-    fitted = shop_fit.demand.lifts().set_index(["service", "event"])["lift_x"]
+    fitted = demand.lifts().set_index(["service", "event"])["lift_x"]
     errors = {}
     for planted_name, planted in truth["lifts"][driver].items():
         event = planted_name.replace("_day_day_", "_day_")  # the library counts prime_day_2, …
         last = dt.date.fromisoformat(max(planted["by_day_x"]))
-        assert event in {day.name for day in shop_fit.events.on(last)}
+        assert event in {day.name for day in demand.events.on(last)}
         years = np.log([float(x) for x in planted["by_day_x"].values()])
         errors[event] = float(fitted[driver, event] / np.exp(years.mean()) - 1)
     worst = sorted(errors.items(), key=lambda pair: -abs(pair[1]))[:5]
@@ -129,13 +145,13 @@ def test_other_events_of_the_year_are_found_too(
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_growth_is_found_before_and_after_the_bend(
-    driver: str, shop_plans: PlanSet, shop_fit: CapacityFit, truth: Mapping[str, Any]
+    driver: str, shop_plans: PlanSet, demand: DemandFit, truth: Mapping[str, Any]
 ) -> None:
     growth = truth["growth"]
     now = growth["yoy_28_days"][driver]["event_free_x"]
     last_season = growth["per_year_before_x"]
     row = rows_of(shop_plans, "yoy", scenario="base", driver=driver).iloc[0]
-    fitted = shop_fit.demand.growth().set_index("service")["fitted_yoy_x"][driver]
+    fitted = demand.growth().set_index("service")["fitted_yoy_x"][driver]
     lines = [
         ("last season over the one before", last_season, float(row["last_season_yoy_x"])),
         ("28 days over a year earlier", now, float(row["run_rate_yoy_x"])),
@@ -163,7 +179,7 @@ def test_cost_per_request_is_found_where_it_can_be(
     usage = shop_fit.usage[service, "cpu_cores"]
     at = usage.terms.index("per_request")
     found = float(usage.value[at])
-    print(f"\n{service}: planted {planted:.4f}, fitted {found:.5f}, {found / planted - 1:+.2%}")
+    say(f"\n{service}: planted {planted:.4f}, fitted {found:.5f}, {found / planted - 1:+.2%}")
     assert usage.identifiable[at]
     assert found == pytest.approx(planted, rel=0.03)
 
@@ -186,7 +202,7 @@ def test_where_it_cannot_the_fit_says_so_and_the_total_is_right(
         pods = rps * float(sheet["pods"]) / float(sheet["rps"])
     total = fitted["per_pod"] * pods + fitted["per_request"] * rps
     right = planted["cpu_cores_per_pod"] * pods + planted["cpu_core_s_per_request"] * rps
-    print(
+    say(
         f"\n{service}: {rps:.1f}/s on {pods:.1f} pods: planted {right:.3f} cores, "
         f"fitted {total:.3f}, {total / right - 1:+.2%}; identifiable {usage.identifiable}"
     )
@@ -214,7 +230,7 @@ def test_a_databases_total_is_right_at_the_plan_load(
         + planted["cpu_core_s_per_read"] * reads
         + planted["cpu_core_s_per_write"] * writes
     )
-    print(f"\n{database}: planted {right:.3f} cores, fitted {total:.3f}, {total / right - 1:+.2%}")
+    say(f"\n{database}: planted {right:.3f} cores, fitted {total:.3f}, {total / right - 1:+.2%}")
     assert total == pytest.approx(right, rel=0.03)
 
 
@@ -222,7 +238,7 @@ def test_the_deploy_is_dated_and_sized_and_no_other_is_claimed(shop_fit: Capacit
     usage = shop_fit.usage["underwriting", "cpu_cores"]
     assert usage.regime_from is not None
     assert usage.regime_change_x is not None
-    print(f"\nunderwriting: {usage.regime_change_x - 1:+.1%} from {usage.regime_from}")
+    say(f"\nunderwriting: {usage.regime_change_x - 1:+.1%} from {usage.regime_from}")
     assert abs((usage.regime_from - dt.date(2026, 8, 5)).days) <= 2
     assert usage.regime_change_x == pytest.approx(1.20, abs=0.03)
     others = [key for key, fit in shop_fit.usage.items() if fit.regime_from is not None]
@@ -230,7 +246,7 @@ def test_the_deploy_is_dated_and_sized_and_no_other_is_claimed(shop_fit: Capacit
 
 
 def test_growth_is_last_cyber_monday_times_the_scenario(
-    shop_study: Study, shop_fit: CapacityFit
+    shop_study: Study, demand: DemandFit
 ) -> None:
     history, _ = shop_study.read_history()
     assert history is not None
@@ -242,7 +258,7 @@ def test_growth_is_last_cyber_monday_times_the_scenario(
     )
     last_year = cube[int(np.flatnonzero(dates == np.datetime64("2025-12-01"))[0])].sum(axis=0)
     scenarios = {s.name: s for s in shop_study.read_scenarios()}
-    paths = shop_fit.demand.roots(
+    paths = demand.roots(
         list(DRIVERS), "2026-11-30", "2026-12-01", draws=1000, seed=shop_study.seed
     )
     lines, errors = [], []
@@ -312,18 +328,18 @@ def test_nodes_follow_from_the_sheet_by_hand(
     in_pool = [name for name, s in topology["services"].items() if s["pool"] == pool]
     assert sorted(sheet["service"]) == sorted(in_pool)
     in_one_zone: list[tuple[int, int]] = []
-    for line in sheet.itertuples():
-        pod = topology["services"][line.service]["pod"]
-        assert line.pods == line.per_zone * 3
+    for line in records(sheet):
+        pod = topology["services"][line["service"]]["pod"]
+        assert line["pods"] == line["per_zone"] * 3
         shape = (round(pod["cpu_cores"] * 1000), pod["memory_gib"] * 1024)
-        in_one_zone += [shape] * int(line.per_zone)
+        in_one_zone += [shape] * int(line["per_zone"])
     per_zone = first_fit(in_one_zone, node)
     least = max(
         math.ceil(sum(cores for cores, _ in in_one_zone) / node["millicores"]),
         math.ceil(sum(mib for _, mib in in_one_zone) / node["mib"]),
         math.ceil(len(in_one_zone) / node["pods"]),
     )
-    print(f"\n{scenario} {pool}: {len(in_one_zone)} pods a zone, {least} to {per_zone} nodes a zone")
+    say(f"\n{scenario} {pool}: {len(in_one_zone)} pods a zone, {least} to {per_zone} nodes a zone")
     assert row["lower_bound"] == 3 * least
     assert row["per_zone"] == per_zone
     assert row["required"] == 3 * per_zone
@@ -343,12 +359,12 @@ def test_connections_follow_from_the_sheet_by_hand(
     sheet = rows_of(shop_plans, "sizing", scenario=scenario, unit=database, kind="connections")
     assert set(sheet["service"]) == set(callers) == set(truth["databases"][database]["used_by"])
     total = 0
-    for line in sheet.itertuples():
+    for line in records(sheet):
         # The peak lies inside the freeze (2 November to 3 January): no surge but a rollback's, 0.
-        assert "2026-11-02" <= line.date < "2027-01-04"
-        pods = math.ceil(line.pods * (1 + topology["policy"]["rollback_surge"]))
-        connections = pods * 1 * callers[line.service]["pool_max"]  # one process a pod
-        assert line.connections == connections
+        assert "2026-11-02" <= line["date"] < "2027-01-04"
+        pods = math.ceil(line["pods"] * (1 + topology["policy"]["rollback_surge"]))
+        connections = pods * 1 * callers[line["service"]]["pool_max"]  # one process a pod
+        assert line["connections"] == connections
         total += connections
     row = rows_of(shop_plans, "databases", scenario=scenario, database=database).iloc[0]
     assert row["connections_p50"] == total
@@ -364,12 +380,16 @@ def test_pods_follow_from_load_and_central_coefficients(
     # pods = rps x per_request / (60 % x request - per_pod), with the fit's central coefficients;
     # the sheet's path drew its own, which spread by one percent or two.
     sheet = rows_of(shop_plans, "sizing", scenario=scenario, kind="connections")
-    fits = rows_of(shop_plans, "fits", resource="cpu_cores").set_index(["service", "term"])["value"]
-    for line in sheet.itertuples():
-        request = topology["services"][line.service]["pod"]["cpu_cores"]
-        room = 0.60 * request - fits[line.service, "per_pod"]
-        pods = line.rps * fits[line.service, "per_request"] / room
-        assert line.pods == pytest.approx(pods, rel=0.03, abs=1), line.service
+    fits = {
+        (row["service"], row["term"]): row["value"]
+        for row in records(rows_of(shop_plans, "fits", resource="cpu_cores"))
+    }
+    for line in records(sheet):
+        request = topology["services"][line["service"]]["pod"]["cpu_cores"]
+        room = 0.60 * request - fits[line["service"], "per_pod"]
+        pods = line["rps"] * fits[line["service"], "per_request"] / room
+        pods = min(pods, topology["services"][line["service"]]["replicas"]["max"])
+        assert line["pods"] == pytest.approx(pods, rel=0.03, abs=1), line["service"]
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, "mixture"])
@@ -409,6 +429,26 @@ def test_the_chain_names_its_evidence(shop_plans: PlanSet) -> None:
 
 
 # ---- what must agree with what -----------------------------------------------------------------
+
+
+def test_services_own_histories_agree_with_what_their_callers_imply(shop_plans: PlanSet) -> None:
+    # One process made both, so top-down and own forecasts may differ by noise only. fraud-score was
+    # born in March: it has no last season that growth could be applied to, hence no figure.
+    rows = rows_of(shop_plans, "demand", scenario="low", kind="service", window="season")
+    gaps = rows.set_index("service")["gap_x"]
+    assert list(gaps.index[gaps.isna()]) == ["fraud-score"]
+    say(f"\nown / top-down: {gaps.min():.3f} to {gaps.max():.3f}")
+    assert gaps.dropna().between(0.9, 1.1).all()
+
+
+def test_a_young_service_does_not_stop_a_plan_without_new_events(
+    shop_study: Study, shop_fit: CapacityFit
+) -> None:
+    base = next(s for s in shop_study.read_scenarios() if s.name == "base")
+    plans = shop_fit.plan(
+        base.replace(lift={}, probability=None), start="2026-11-25", end="2026-12-02", draws=100
+    )
+    assert "fraud-score" in set(plans.to_frame("services")["service"])
 
 
 def test_the_mixture_is_the_weighted_scenarios(shop_plans: PlanSet) -> None:
@@ -494,16 +534,17 @@ def test_first_breaks_sum_over_tiers_on_the_shop(shop_plans: PlanSet) -> None:
 
 def test_waterfall_steps_sum_to_the_plan_and_the_plan_to_the_cost(shop_plans: PlanSet) -> None:
     waterfall = shop_plans.to_frame("waterfall")
-    cost = shop_plans.to_frame("cost").set_index(["scenario", "item"])
-    nodes = shop_plans.to_frame("nodes").set_index(["scenario", "pool"])
-    groups = list(waterfall.groupby(["scenario", "pool"], sort=False))
-    assert len(groups) == 4 * 2
-    for key, rows in groups:
-        assert list(rows["step"])[0] == "today"
-        assert list(rows["step"])[-1] == "plan"
-        steps, plan = rows.iloc[:-1], rows.iloc[-1]
-        assert steps["nodes"].sum() == plan["nodes"] == nodes.loc[key, "required"]
-        assert sum(steps["usd"], Decimal(0)) == plan["usd"] == cost.loc[key, "usd"]
+    cost = {(r["scenario"], r["item"]): r["usd"] for r in records(shop_plans.to_frame("cost"))}
+    nodes = records(shop_plans.to_frame("nodes"))
+    assert len(nodes) == 4 * 2
+    for row in nodes:
+        key = row["scenario"], row["pool"]
+        rows = waterfall[(waterfall["scenario"] == key[0]) & (waterfall["pool"] == key[1])]
+        first, *steps, plan = records(rows)
+        assert (first["step"], plan["step"]) == ("today", "plan")
+        assert sum(step["nodes"] for step in (first, *steps)) == plan["nodes"] == row["required"]
+        total = sum((step["usd"] for step in (first, *steps)), Decimal(0))
+        assert total == plan["usd"] == cost[key]
 
 
 def test_cost_is_count_times_hours_times_price(shop_plans: PlanSet) -> None:
@@ -543,9 +584,9 @@ def test_the_ladder_shows_first_what_breaks_first(shop_plans: PlanSet) -> None:
     for _, rows in limits.groupby("scenario", sort=False):
         never = "9999-12-31"
         keys = [
-            (r.first_hard_breach or never, r.first_policy_breach or never,
-             math.inf if math.isnan(r.breaks_at_x) else r.breaks_at_x)
-            for r in rows.itertuples()
+            (r["first_hard_breach"] or never, r["first_policy_breach"] or never,
+             math.inf if math.isnan(r["breaks_at_x"]) else r["breaks_at_x"])
+            for r in records(rows)
         ]  # fmt: skip
         assert keys == sorted(keys)
     first = limits[limits["scenario"] == "mixture"].iloc[0]
@@ -572,9 +613,16 @@ def test_a_loaded_plan_answers_like_the_plan_it_was_saved_from(
         )
     multiples = [1, 1.5, 2, 3]
     pd.testing.assert_frame_equal(loaded.sweep(multiples), shop_plans.sweep(multiples), rtol=1e-8)
+    after, before = loaded.diff("base", "high"), shop_plans.diff("base", "high")
     pd.testing.assert_frame_equal(
-        loaded.diff("base", "high"), shop_plans.diff("base", "high"), rtol=1e-8
+        after.drop(columns="delta"), before.drop(columns="delta"), rtol=1e-8
     )
+    lost = (after["delta"] - before["delta"]).astype(float).abs()
+    size = pd.to_numeric(before["old"], errors="coerce").abs()
+    size += pd.to_numeric(before["new"], errors="coerce").abs()
+    known = lost.notna()
+    assert known.sum() > 100
+    assert (lost[known] <= 1e-8 * size[known]).all()  # a difference of numbers with nine digits
     assert loaded.diff(shop_plans).empty
     for name in ("demand", "lifts", "limits", "orders", "waterfall"):
         theirs, ours = drawing(loaded, name), drawing(shop_plans, name)

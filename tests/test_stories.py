@@ -118,16 +118,8 @@ def test_a1_comparable_growth_is_30_percent_where_the_calendar_reads_44_and_15(
     note = clean_plan.meta["notes"]["demand"]
     assert "checkouts in 2026-11 reads +4" in note
     assert "checkouts in 2026-12 reads +1" in note
-    assert "cyber_monday" in note
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="+27.0 %: last Cyber Monday was 0.7 % lucky, the forecast of this one lies 1.5 % low",
-)
-def test_a1_the_forecast_is_30_percent_above_what_last_cyber_monday_was(clean_plan):
-    yoy = clean_plan.to_frame("calendar_yoy").set_index("window")
-    assert yoy.loc["cyber_monday", "comparable_yoy_x"] == pytest.approx(1.30, abs=0.02)
+    assert "cyber monday falls in it this year and did not last year" in note
+    assert "cyber monday fell in it last year and does not this year" in note
 
 
 def test_a1_the_calendar_is_only_read_where_last_year_is_known(clean_plan, tmp_path):
@@ -202,6 +194,7 @@ def test_a3_says_what_the_hourly_mean_would_miss(reference_plan):
     assert "peak_basis=minute" in note
     assert "25.9%" in note
     assert "25.9%" in reference_plan.to_html()
+    assert "25.9%" in reference_plan.to_markdown()
 
 
 def test_a3_without_minutes_the_factor_is_assumed_and_flagged(tmp_path):
@@ -352,8 +345,7 @@ def test_a10_row_order_changes_nothing_and_one_value_changes_the_hash(
     rows = pd.read_parquet(clean_dir / "history.parquet")
     shuffled = rows.sample(frac=1.0, random_state=3)
     assert hash_with(shuffled, clean_dir, tmp_path / "shuffled") == clean_plan.hash
-    changed = rows.copy()
-    changed.loc[20_000, "per_min"] *= 1.001
+    changed = rows.assign(per_min=rows["per_min"] * (1 + 0.001 * (rows.index == 20_000)))
     assert hash_with(changed, clean_dir, tmp_path / "changed") != clean_plan.hash
 
 

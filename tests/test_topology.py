@@ -203,7 +203,9 @@ def test_hold_rows_say_what_is_lost() -> None:
 
 def test_a_file_is_read_with_lines_in_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "topology.yaml"
-    text = "drivers:\n  checkouts: {today_per_min: 4800}\nservices:\n  api: {calls: {checkouts: 4}}\n"
+    text = (
+        "drivers:\n  checkouts: {today_per_min: 4800}\nservices:\n  api: {calls: {checkouts: 4}}\n"
+    )
     path.write_text(text)
     assert Topology.read(path).order == ("checkouts", "api")
     path.write_text(text.replace("calls", "cals"))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["calendar_sentences", "calendar_yoy_frame"]
 
 COLUMNS: Final = [
-    "scenario", "driver", "window", "comparable_yoy_x", "calendar_yoy_x", "moved_in", "moved_out",
-    "basis",
+    "scenario", "driver", "window", "comparable_yoy_x", "over_actual_x", "calendar_yoy_x",
+    "moved_in", "moved_out", "basis",
 ]  # fmt: skip
 APART: Final = 0.05
 """A month is remarked upon where its two readings differ by more than this [ratio]."""
@@ -33,9 +33,10 @@ APART: Final = 0.05
 def calendar_yoy_frame(solved: Solved) -> pd.DataFrame:
     """Return both readings of growth for whole months and event days of the horizon.
 
-    ``comparable_yoy_x = mean forecast of the days / mean demand of their counterparts``, an event's
-    counterpart being its last occurrence; ``calendar_yoy_x`` the same against the same dates of
-    last year. Forecasts are medians of local-day means. ``moved_in`` names the events of a month
+    ``comparable_yoy_x = mean forecast of the days / mean fitted level of their counterparts``, an
+    event's counterpart being its last occurrence: what `growth_yoy_x` means, free of the luck of
+    single days. ``over_actual_x`` is the same against what the counterparts really were,
+    ``calendar_yoy_x`` against the same dates of last year. Forecasts are medians of local-day means. ``moved_in`` names the events of a month
     whose last occurrence lay in another one, ``moved_out`` the opposite.
 
     Returns
@@ -54,13 +55,18 @@ def calendar_yoy_frame(solved: Solved) -> pd.DataFrame:
             hours = path.shape.mean(axis=2)
             for scenario in solved.request.scenarios:
                 days = np.median(hours * day_factor(path, scenario, spans=spans), axis=0)
-                coming = dict(zip(path.dates.astype(dt.date).tolist(), days.tolist(), strict=True))
+                level = np.median(hours, axis=0) * np.exp(path.to_growth)
+                coming = _by_day(path.dates, days)
                 rows += [
                     {"scenario": scenario.name, "driver": root, **row,
                      "basis": "assumed" if root in scenario.growth_yoy_x else root_basis(fit, root)}
-                    for row in _windows(coming, past, fit.events)
+                    for row in _windows(coming, _by_day(path.dates, level), past, fit.events)
                 ]  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _by_day(dates: np.ndarray, values: np.ndarray) -> dict[dt.date, float]:
+    return dict(zip(dates.astype(dt.date).tolist(), values.tolist(), strict=True))
 
 
 def _day_means(demand: DemandFit, root: str) -> dict[dt.date, float]:
@@ -72,7 +78,10 @@ def _day_means(demand: DemandFit, root: str) -> dict[dt.date, float]:
 
 
 def _windows(
-    coming: dict[dt.date, float], past: dict[dt.date, float], events: Events
+    coming: dict[dt.date, float],
+    level: dict[dt.date, float],
+    past: dict[dt.date, float],
+    events: Events,
 ) -> list[dict[str, Any]]:
     """Return the readings of every whole month, then of every event day."""
     by_month: dict[str, list[dt.date]] = {}
@@ -84,12 +93,16 @@ def _windows(
     for name, days in windows.items():
         alike = [events.counterpart(day) for day in days]
         same = _year_before(days)
-        readings = [_ratio(coming, days, past, other) for other in (alike, same)]
+        readings = [
+            _ratio(coming, days, level, days),
+            _ratio(coming, days, past, alike),
+            _ratio(coming, days, past, same),
+        ]
         if not np.isnan(readings).any():
             moved_in, moved_out = _moved(name, events) if name in by_month else ("", "")
             found.append(
-                {"window": name, "comparable_yoy_x": readings[0], "calendar_yoy_x": readings[1],
-                 "moved_in": moved_in, "moved_out": moved_out}
+                {"window": name, "comparable_yoy_x": readings[0], "over_actual_x": readings[1],
+                 "calendar_yoy_x": readings[2], "moved_in": moved_in, "moved_out": moved_out}
             )  # fmt: skip
     return found
 
@@ -121,7 +134,7 @@ def _ratio(
 
 
 def _moved(month: str, events: Events) -> tuple[str, str]:
-    """Return the events that lie in a month this year only, and those of last year only."""
+    """Return the spans that touch a month this year only, and those that did last year only."""
     year, number = (int(part) for part in month.split("-"))
     now = _names_in(events, year, number)
     before = _names_in(events, year - 1, number)
@@ -131,7 +144,7 @@ def _moved(month: str, events: Events) -> tuple[str, str]:
 
 
 def _names_in(events: Events, year: int, month: int) -> list[str]:
-    inside = [d.name for d in events.days if (d.date.year, d.date.month) == (year, month)]
+    inside = [d.span for d in events.days if (d.date.year, d.date.month) == (year, month)]
     return list(dict.fromkeys(inside))
 
 
@@ -143,14 +156,7 @@ def calendar_sentences(frame: pd.DataFrame, *, scenario: str) -> list[str]:
     """
     sentences = []
     for row in frame[frame["scenario"] == scenario].to_dict("records"):
-        moved = [
-            f"{names} {'lies' if ', ' not in names else 'lie'} in it this year {when}"
-            for names, when in (
-                (row["moved_in"], "and did not last year"),
-                (row["moved_out"], "no longer"),
-            )
-            if names
-        ]
+        moved = [*_words(row["moved_in"], is_new=True), *_words(row["moved_out"], is_new=False)]
         apart = abs(row["calendar_yoy_x"] / row["comparable_yoy_x"] - 1) > APART
         if moved and apart:
             sentences.append(
@@ -159,3 +165,13 @@ def calendar_sentences(frame: pd.DataFrame, *, scenario: str) -> list[str]:
                 f"days: {'; '.join(moved)}."
             )
     return sentences
+
+
+def _words(names: str, *, is_new: bool) -> list[str]:
+    """Return in words which events a month has gained or lost, nothing where there are none."""
+    if not names:
+        return []
+    listed, several = names.replace("_", " "), ", " in names
+    if is_new:
+        return [f"{listed} {'fall' if several else 'falls'} in it this year and did not last year"]
+    return [f"{listed} fell in it last year and {'do' if several else 'does'} not this year"]

@@ -366,6 +366,8 @@ def _require_described(
         needs_usage = service.pod is not None and name not in declared
         if name not in known and needs_demand:
             problems.append(_without_history("services", name, known, "today_rps"))
+        elif name not in known and "fit" in service.calls.values():
+            problems.append(_without_history("services", name, known, "calls as numbers"))
         elif name not in known and needs_usage and service.replicas.today is None:
             problems.append(_without_history("services", name, known, "usage"))
     problems += [

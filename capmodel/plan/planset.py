@@ -64,8 +64,8 @@ class PlanSet:
         Parameters
         ----------
         name
-            demand, yoy, lifts, fits, limits, services, nodes, databases, sizing, cost, waterfall,
-            orders, remedies, risk, factors, assumptions or findings.
+            demand, yoy, calendar_yoy, lifts, fits, limits, services, nodes, databases, sizing,
+            cost, waterfall, orders, remedies, risk, factors, assumptions or findings.
 
         Raises
         ------
@@ -226,6 +226,7 @@ class PlanSet:
             headline=headline_of(self.frames, self.meta),
             provenance=self.provenance(),
             scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            notes=self.meta["notes"],
         )
         if path is not None:
             documents.write_text_atomic(path, text)

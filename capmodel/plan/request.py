@@ -16,6 +16,7 @@ from capmodel.scenario import LoseZonesOverlay, Scenario, check_names, mixture_w
 
 if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
+    from capmodel.topology import Topology
 
 __all__ = ["Horizon", "PlanRequest", "Sampling", "Setting"]
 
@@ -114,7 +115,12 @@ class PlanRequest:
         """
         as_of = setting.as_of
         made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
-        problems = [*_date_problems(fit, horizon), *_number_problems(sampling)]
+        catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
+        problems = [
+            *_date_problems(fit, horizon),
+            *_number_problems(sampling),
+            *_catalog_problems(fit.topology, catalog),
+        ]
         if problems:
             raise InputError(problems)
         check_names(scenarios, roots=fit.roots, events=_event_names(fit))
@@ -130,7 +136,7 @@ class PlanRequest:
             draws=sampling.draws,
             as_of=made,
             orders=setting.orders if setting.orders is not None else OrdersPolicy(),
-            catalog=setting.catalog if setting.catalog is not None else Catalog.builtin(),
+            catalog=catalog,
             overlays=setting.overlays,
             title=setting.title,
         )
@@ -178,6 +184,23 @@ def _default_as_of(fit: CapacityFit, start: date) -> date:
 
 def _event_names(fit: CapacityFit) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*fit.events.names, *fit.events.spans]))
+
+
+def _catalog_problems(topology: Topology, catalog: Catalog) -> list[Problem]:
+    """Return the instance types and database classes that the catalog lacks."""
+    problems: list[Problem] = []
+    for name, pool in topology.pools.items():
+        for kind in pool.types:
+            try:
+                catalog.node_type(kind, where=f"pools.{name}.types")
+            except InputError as error:
+                problems += error.problems
+    for name, database in topology.databases.items():
+        try:
+            catalog.db_class(database.engine, database.db_class, where=f"databases.{name}.class")
+        except InputError as error:
+            problems += error.problems
+    return problems
 
 
 def _date_problems(fit: CapacityFit, horizon: Horizon) -> list[Problem]:

@@ -7,6 +7,7 @@ files it names; everything it computes is computed by :mod:`capmodel.plan.model`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -99,6 +100,15 @@ class Calendar(_Spec):
     add: tuple[EventToAdd, ...] = ()
 
 
+def _named_once(error: InputError, name: str) -> InputError:
+    """Return the error without the name that a scenario puts first, which its key path holds."""
+    twice = f"scenarios.{name}.{name}."
+    return InputError(
+        replace(problem, where=problem.where.replace(twice, f"scenarios.{name}."))
+        for problem in error.problems
+    )
+
+
 class Study(_Spec):
     """Everything a plan is made from, in one file."""
 
@@ -183,7 +193,7 @@ class Study(_Spec):
                 given = {"name": name, **fields}
                 result.append(documents.validate(Scenario, given, where=f"scenarios.{name}"))
             except InputError as error:
-                problems += documents.locate(error, file).problems
+                problems += documents.locate(_named_once(error, name), file).problems
         if problems:
             raise InputError(problems)
         return tuple(result)
