@@ -171,7 +171,7 @@ def test_the_instant_of_a_mix_against_brute_force(seed: int, unit: float) -> Non
     loads = loads_of(shapes)
     mix = {"promo": 1.0, "account": unit}
     weight = {"checkouts": 2.0 + 6.4 * unit, "impressions": 1.0}
-    total = sum(weight[name] * shape for name, shape in shapes.items())
+    total = np.asarray(sum(weight[name] * shape for name, shape in shapes.items()))
     instant = loads.instant(mix)
     reached = sum(weight[name] * load for name, load in instant.items())
     assert reached == pytest.approx(total.max(axis=2), rel=1e-12)

@@ -34,7 +34,7 @@ def p_any(needs: np.ndarray, weights: np.ndarray, level: float) -> float:
 
 
 def test_sixty_independent_limits_share_one_risk() -> None:
-    """Each at its own 2 % would be exceeded with 1 - 0.98**60 = 70 %; the share is about 0.034 %."""
+    """At their own 2 % some limit is exceeded with 1 - 0.98**60 = 70 %; the share is 0.034 %."""
     needs = np.random.default_rng(0).uniform(size=(60, 20_000))
     equal = np.full(20_000, 1 / 20_000)
     assert p_any(needs, equal, 0.98) == pytest.approx(1 - 0.98**60, abs=0.02)

@@ -4,9 +4,7 @@ import pytest
 
 from capmodel.errors import CapmodelError, InputError, ModelError, Problem, nearest
 
-FIRST = Problem(
-    "topology.yaml:12 services.api.replcas", "an unknown field", "a field", "Rename it."
-)
+FIRST = Problem("topology.yaml:12 api.replcas", "an unknown field", "a field", "Rename it.")
 SECOND = Problem("--risk", "2", "a ratio in (0, 1)", "Write 0.02.")
 
 

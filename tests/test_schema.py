@@ -91,14 +91,14 @@ def test_worst_basis_is_the_weakest_link() -> None:
 
 
 def test_quantities_end_in_their_unit_and_cannot_be_changed() -> None:
-    suffix = {
-        "1/min": "_min", "1/s": ("_rps", "rps", "_read", "_write"), "ms": "_ms",
-        "cores": "_cores", "GiB": "_gib", "Mbit/s": "_mbps", "pods": "replicas",
-        "connections": "connections",
+    suffixes: dict[str, tuple[str, ...]] = {
+        "1/min": ("_min",), "1/s": ("rps", "_read", "_write"), "ms": ("_ms",),
+        "cores": ("_cores",), "GiB": ("_gib",), "Mbit/s": ("_mbps",), "pods": ("replicas",),
+        "connections": ("connections",),
     }  # fmt: skip
     for name, quantity in QUANTITIES.items():
         assert quantity.name == name
-        assert name.endswith(suffix[quantity.unit])
+        assert name.endswith(suffixes[quantity.unit])
     assert all(QUANTITIES[name].kind == "demand" for name in DEMAND_QUANTITIES)
     with pytest.raises(TypeError):
         QUANTITIES["rps"] = QUANTITIES["per_min"]  # type: ignore[index]

@@ -408,7 +408,7 @@ def test_the_chain_to_the_quota_multiplies_out(scenario: str, shop_plans: PlanSe
 def test_the_chain_to_cores_multiplies_out(scenario: str, shop_plans: PlanSet) -> None:
     chain = shop_plans.explain("checkout-api", "cpu_cores", scenario=scenario)
     value = chain["value"].tolist()
-    hour, burst, calls, load, per_request, background, hottest, usage, hard, utilization, _ = value
+    hour, burst, calls, load, per_request, background, usage, hard, utilization, _, hottest = value
     assert hour * burst * calls == pytest.approx(load, rel=1e-12)
     assert load * per_request + background == pytest.approx(usage, rel=1e-12)
     assert hard == 200 * 2

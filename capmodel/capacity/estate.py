@@ -77,8 +77,6 @@ class Limit:
     """Hottest pod / mean pod, compared with the hard value only."""
     basis: Basis
     curve: LinearCurve | ConnectionsCurve | NodesCurve
-    extrapolating_x: float
-    """Load per unit that the plan reaches / largest that a fit has seen; 0 where not fitted."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -123,7 +121,6 @@ def limits_of(estate: Estate) -> tuple[Limit, ...]:
 def _service_limits(estate: Estate, name: str) -> list[Limit]:
     service = estate.services[name]
     policy = estate.topology.policy
-    targets = targets_of(AUTOSCALED, policy)
     bound = math.nan if service.maximum is None else float(service.maximum)
     limits = []
     for use in service.uses:
@@ -139,7 +136,6 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
                 imbalance_x=service.imbalance_x,
                 basis=worst_basis([use.basis, estate.call_basis[name]]),
                 curve=LinearCurve(constant=background, slope=use.per_request * estate.today[name]),
-                extrapolating_x=service.extrapolation_x(targets),
             )
         )
     return limits
@@ -155,7 +151,6 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
         use = estate.databases[name]
         idle, per_read, per_write = use.central
         reads, writes = database_rates(estate, name, {u: estate.today[u] for u in database.used_by})
-        qps = float(reads + writes)
         limits.append(
             Limit(
                 node=name,
@@ -169,7 +164,6 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
                 curve=LinearCurve(
                     constant=idle, slope=float(per_read * reads + per_write * writes)
                 ),
-                extrapolating_x=qps / use.qps_max,
             )
         )
     callers = pooled_callers(estate, name)
@@ -185,7 +179,6 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
                 imbalance_x=1.0,
                 basis=worst_basis([basis, *(estate.services[c.name].basis for c in callers)]),
                 curve=ConnectionsCurve(callers=callers),
-                extrapolating_x=0.0,
             )
         )
     return limits
@@ -219,7 +212,6 @@ def _quota_limit(estate: Estate, name: str) -> Limit:
         imbalance_x=1.0,
         basis=estate.call_basis[name],
         curve=LinearCurve(constant=0.0, slope=estate.today[name]),
-        extrapolating_x=0.0,
     )
 
 
@@ -247,7 +239,6 @@ def _nodes_limit(estate: Estate, name: str) -> Limit:
                 for m in members
             ),
         ),
-        extrapolating_x=0.0,
     )
 
 

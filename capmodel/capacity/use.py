@@ -168,10 +168,15 @@ class ServiceUse:
         finite = [load for load in loads if math.isfinite(load)]
         return min(finite, default=0.0)
 
-    def extrapolation_x(self, targets: Mapping[str, float]) -> float:
-        """Return load per pod at the target / largest that any fit has seen [ratio]."""
-        load = self.load_per_pod(targets)
-        return max((load / use.load_per_pod_max for use in self.uses), default=0.0)
+    def extrapolation_x(self, targets: Mapping[str, float], *, load: float = math.inf) -> float:
+        """Return a pod's load at the target / the largest that any fit has seen [ratio].
+
+        Pods that the minimum keeps running share `load` [1/s] and may never reach the target.
+        """
+        per_pod = self.load_per_pod(targets)
+        if self.minimum:
+            per_pod = min(per_pod, load / self.minimum)
+        return max((per_pod / use.load_per_pod_max for use in self.uses), default=0.0)
 
     def pods_per_load(self, targets: Mapping[str, float]) -> float:
         """Return central, continuous pods per unit of load, by the binding resource."""

@@ -16,7 +16,13 @@ from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
 from capmodel.plan.explain import factors_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
 from capmodel.plan.frames_limits import MIXTURE, limits_frame, risk_frame
-from capmodel.plan.frames_money import cost_frame, quota_needed, remedies_frame, waterfall_frame
+from capmodel.plan.frames_money import (
+    cost_frame,
+    quota_needed,
+    remedies_frame,
+    today_usd,
+    waterfall_frame,
+)
 from capmodel.plan.frames_orders import orders_frame
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_supply import (
@@ -26,6 +32,7 @@ from capmodel.plan.frames_supply import (
     sizing_frame,
 )
 from capmodel.plan.planset import PlanSet, environment
+from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.supply import make_supply
 from capmodel.schema import Finding, Findings
 
@@ -43,13 +50,14 @@ __all__ = ["assemble"]
 def assemble(solved: Solved) -> PlanSet:
     """Return the plan of solved arrays."""
     supply = make_supply(solved)
+    beyond = beyond_seen(solved)
     remedies = remedies_frame(solved, supply)
     orders, order_findings = orders_frame(solved, supply)
     findings = solved.fit.findings + Findings((*solved.futures.findings, *order_findings))
     findings = findings + solved.request.catalog.findings(
         solved.request.as_of, _rows_used(solved, supply)
     )
-    findings = findings + Findings(tuple(_own_findings(solved, supply)))
+    findings = findings + Findings(tuple(_own_findings(solved, supply, beyond)))
     calendar = calendar_yoy_frame(solved)
     frames = {
         "demand": demand_frame(solved),
@@ -57,7 +65,7 @@ def assemble(solved: Solved) -> PlanSet:
         "calendar_yoy": calendar,
         "lifts": lifts_frame(solved),
         "fits": fits_frame(solved),
-        "limits": _with_remedies(limits_frame(solved), remedies),
+        "limits": _with_remedies(limits_frame(solved, beyond), remedies),
         "services": services_frame(solved, supply),
         "nodes": nodes_frame(solved, supply),
         "databases": databases_frame(solved, supply),
@@ -68,7 +76,7 @@ def assemble(solved: Solved) -> PlanSet:
         "remedies": remedies,
         "overlays": overlays_frame(solved, supply),
         "risk": risk_frame(solved, exceeded_after(solved, supply)),
-        "factors": factors_frame(solved),
+        "factors": factors_frame(solved, beyond),
         "assumptions": assumptions_frame(solved),
         "findings": findings.to_frame().drop(columns="data"),
     }
@@ -100,10 +108,15 @@ def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.n
     row = hard_row(needs.holds)
     if row is not None:
         for name, need in needs.pods.items():
-            after[name, "pods"] = ceil_units(need[row]) > supply.services[MIXTURE, name].replicas
+            maximum = solved.estate.services[name].maximum
+            if maximum is not None:
+                allowed = max(float(maximum), supply.services[MIXTURE, name].replicas)
+                after[name, "pods"] = ceil_units(need[row]) > allowed
         for name, need in needs.nodes.items():
-            after[name, "nodes"] = (
-                ceil_units(need[row]) > supply.pools[MIXTURE, name].placed.per_zone
+            pool = solved.estate.topology.pools[name]
+            ordered = supply.pools[MIXTURE, name].placed.nodes
+            after[name, "nodes"] = ceil_units(need[row]) * pool.zones > max(
+                pool.today or 0, ordered
             )
     for path in solved.paths:
         hard = _hard_after(solved, supply, path)
@@ -143,9 +156,9 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
     return rows
 
 
-def _own_findings(solved: Solved, supply: Supply) -> list[Finding]:
+def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:
     """Return what the plan itself has to say: missing evidence, extrapolation, infeasible needs."""
-    findings = []
+    findings = _ignored(solved)
     for name, service in solved.estate.services.items():
         if solved.estate.topology.services[name].pod is not None and not service.known:
             findings.append(
@@ -156,19 +169,18 @@ def _own_findings(solved: Solved, supply: Supply) -> list[Finding]:
                     message="neither usage nor replicas today are known: its pods are not planned",
                 )
             )
-    for path in solved.paths:
-        limit = path.limit
-        if limit.extrapolating_x > 1:
+    for name, x in beyond.items():
+        if x > 1:
             findings.append(
                 Finding(
                     code="extrapolating",
                     severity="warning",
-                    service=limit.node,
+                    service=name,
                     message=(
-                        f"{limit.name}: extrapolating to {limit.extrapolating_x:.2f} x the largest "
-                        "load seen; a load test in that range would narrow the plan"
+                        f"extrapolating to {x:.2f} x the largest load seen; a load test in that "
+                        "range would narrow the plan"
                     ),
-                    data={"x": limit.extrapolating_x},
+                    data={"x": x},
                 )
             )
     for (scenario, name), need in supply.services.items():
@@ -184,6 +196,33 @@ def _own_findings(solved: Solved, supply: Supply) -> list[Finding]:
                 )
             )
     return findings
+
+
+def _ignored(solved: Solved) -> list[Finding]:
+    """Return what the study states and this plan records without using it."""
+    found = [
+        Finding(
+            code="pool_types",
+            severity="info",
+            service=name,
+            message=f"sized on {pool.types[0]} alone; {', '.join(pool.types[1:])} are not used",
+        )
+        for name, pool in solved.estate.topology.pools.items()
+        if len(pool.types) > 1
+    ]
+    found += [
+        Finding(
+            code="efficiency_not_applied",
+            severity="warning",
+            service=change.pool,
+            message=(
+                f"scenario {scenario.name}: cores_x {change.cores_x:g} is recorded, not applied"
+            ),
+        )
+        for scenario in solved.request.scenarios
+        for change in scenario.efficiency
+    ]
+    return found
 
 
 def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
@@ -214,6 +253,7 @@ def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
         },
         "peak_basis": "minute",
         "season_x": _season_multiples(solved),
+        "today_usd": str(today_usd(solved)),
         "freeze": [
             {"start": freeze.start.isoformat(), "end": freeze.end.isoformat()}
             for freeze in request.orders.freeze

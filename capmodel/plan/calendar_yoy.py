@@ -36,8 +36,9 @@ def calendar_yoy_frame(solved: Solved) -> pd.DataFrame:
     ``comparable_yoy_x = mean forecast of the days / mean fitted level of their counterparts``, an
     event's counterpart being its last occurrence: what `growth_yoy_x` means, free of the luck of
     single days. ``over_actual_x`` is the same against what the counterparts really were,
-    ``calendar_yoy_x`` against the same dates of last year. Forecasts are medians of local-day means. ``moved_in`` names the events of a month
-    whose last occurrence lay in another one, ``moved_out`` the opposite.
+    ``calendar_yoy_x`` against the same dates of last year. Forecasts are medians of day means.
+    ``moved_in`` names the events of a month whose last occurrence lay in another one,
+    ``moved_out`` the opposite.
 
     Returns
     -------

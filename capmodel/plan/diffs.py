@@ -12,7 +12,6 @@ import pandas as pd
 __all__ = ["diff_frames"]
 
 KEYS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "demand": (("scenario", "service", "window", "date"), ("peak_p50", "peak_p95")),
     "limits": (
         ("scenario", "node", "limit"),
         (
@@ -20,12 +19,13 @@ KEYS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
             "first_hard_breach", "binds_at_x", "status",
         ),
     ),
-    "services": (("scenario", "service"), ("replicas_needed", "status")),
     "nodes": (("scenario", "pool"), ("instance_type", "required", "binding")),
     "databases": (("scenario", "database"), ("class_needed", "connections_p50")),
     "cost": (("scenario", "item", "kind"), ("type", "count", "usd")),
+    "services": (("scenario", "service"), ("replicas_needed", "status")),
     "orders": (("id",), ("action", "count", "latest_by", "status", "usd")),
     "risk": (("tier", "scenario"), ("risk", "p_any", "p_any_after_orders")),
+    "demand": (("scenario", "service", "window", "date"), ("peak_p50", "peak_p95")),
 }  # fmt: skip
 """Frame to its key columns and the figures that are compared."""
 RELATIVE: Final = 1e-6

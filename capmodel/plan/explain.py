@@ -7,7 +7,7 @@ usage of a limit? A quantile is an order statistic, so the chain is one path's a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,12 @@ import pandas as pd
 
 from capmodel.capacity.estate import (
     AUTOSCALED,
+    connections_instant,
     database_instant,
     pod_requests,
     pool_pods_per_zone,
 )
+from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.use import targets_of
 from capmodel.demand import DemandFit
@@ -64,15 +66,18 @@ class At:
         return float(values[min(self.draw, len(values) - 1), min(self.day, values.shape[1] - 1)])
 
 
-def factors_frame(solved: Solved) -> pd.DataFrame:
-    """Return every limit's chain in every scenario and the mixture."""
+def factors_frame(solved: Solved, beyond: Mapping[str, float]) -> pd.DataFrame:
+    """Return every limit's chain in every scenario and the mixture.
+
+    `beyond` is the planned load / the largest that a fit has seen, by node.
+    """
     rows = []
     for scenario in scenarios_of(solved):
         weights = scenario_weights(solved, scenario)
         for path in solved.paths:
             s, d = mixture_quantile(path.season_peak, 0.5, weights)
             at = At(solved.futures.loads[s], s, d, int(path.peak_day[s, d]))
-            for step, factor in enumerate(_chain(solved, path, scenario, at), 1):
+            for step, factor in enumerate(_chain(solved, path, scenario, at, beyond), 1):
                 rows.append(
                     (scenario, *path.limit.key, step, factor.factor, factor.value, factor.unit,
                      factor.basis, factor.source)
@@ -80,7 +85,9 @@ def factors_frame(solved: Solved) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FACTOR_COLUMNS)
 
 
-def _chain(solved: Solved, path: LimitPaths, scenario: str, at: At) -> Iterator[Factor]:
+def _chain(
+    solved: Solved, path: LimitPaths, scenario: str, at: At, beyond: Mapping[str, float]
+) -> Iterator[Factor]:
     limit = path.limit
     topology = solved.estate.topology
     if limit.name == "nodes":
@@ -92,13 +99,36 @@ def _chain(solved: Solved, path: LimitPaths, scenario: str, at: At) -> Iterator[
     elif limit.name == "quota":
         yield from _load_steps(solved, limit.node, at)
     else:
-        yield from _service_steps(solved, path, at)
+        yield from _service_steps(solved, path, at, beyond.get(limit.node, 0.0))
     usage = float(path.season_peak[at.scenario, at.draw])
     yield Factor("usage, P50 of the season", usage, limit.unit, limit.basis, "product of the above")
     if math.isfinite(limit.hard):
-        yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", "topology or catalog")
+        yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", _hard_source(solved, path))
         yield Factor("utilization", usage / limit.hard, "ratio", limit.basis, "usage / limit")
         yield Factor("policy", limit.policy_x, "ratio", "assumed", "policy.utilization")
+    if limit.imbalance_x > 1:
+        declared = topology.services[limit.node].imbalance_x is not None
+        yield Factor(
+            "hottest pod / mean pod, against the hard limit",
+            limit.imbalance_x,
+            "ratio",
+            "assumed",
+            "topology, imbalance_x" if declared else "prior for per-request balancing",
+        )
+
+
+def _hard_source(solved: Solved, path: LimitPaths) -> str:
+    """Return where a hard limit comes from."""
+    limit, topology = path.limit, solved.estate.topology
+    if limit.name == "quota":
+        return f"topology, {limit.node}.limit_rps"
+    if limit.name == "nodes":
+        return f"topology, {limit.node}.max, or the nodes of today"
+    if limit.node in topology.services:
+        return f"topology, {limit.node}.replicas.max x pod"
+    if limit.name == "connections" and topology.databases[limit.node].max_connections is not None:
+        return f"topology, {limit.node}.max_connections"
+    return f"catalog, {topology.databases[limit.node].db_class}"
 
 
 def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
@@ -162,7 +192,7 @@ def _without_growth(solved: Solved, root: str) -> str:
     return "fitted trend" if isinstance(demand, DemandFit) else "given forecast"
 
 
-def _service_steps(solved: Solved, path: LimitPaths, at: At) -> Iterator[Factor]:
+def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) -> Iterator[Factor]:
     limit = path.limit
     service = solved.estate.services[limit.node]
     use = next(u for u in service.uses if u.resource == limit.name)
@@ -170,8 +200,8 @@ def _service_steps(solved: Solved, path: LimitPaths, at: At) -> Iterator[Factor]
     yield from _load_steps(solved, limit.node, at)
     slope = at.of(use.per_request_at(service.load_per_pod(targets)))
     note = "usage fit"
-    if limit.extrapolating_x > 1:
-        note += f", {limit.extrapolating_x:.2g} x the largest load per pod seen"
+    if beyond_x > 1:
+        note += f", {beyond_x:.2g} x the largest load per pod seen"
     yield Factor("x per_request", slope, f"{limit.unit} per 1/s", use.basis, note)
     if service.maximum is not None:
         background = at.of(use.per_pod_draws) * service.maximum
@@ -182,13 +212,6 @@ def _service_steps(solved: Solved, path: LimitPaths, at: At) -> Iterator[Factor]
             use.basis,
             f"{service.maximum} pods may run",
         )
-    yield Factor(
-        "hottest pod / mean, against the hard limit only",
-        service.imbalance_x,
-        "ratio",
-        "assumed",
-        "declared" if solved.estate.topology.services[limit.node].imbalance_x else "prior",
-    )
 
 
 def _database_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
@@ -221,23 +244,27 @@ def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -
     database = solved.estate.topology.databases[name]
     surge = float(solved.estate.surge[at.day])
     sheet = connection_sheet(solved, scenario, name, {path.limit.key: path})
+    for root in sorted(connections_instant(solved.estate, at.loads, name)):
+        yield from _root_steps(solved, root, at)
     for row in sheet:
         caller = database.used_by[row["service"]]
         basis = solved.estate.services[row["service"]].basis
-        yield Factor(
-            f"pods of {row['service']}", row["pods"], "pods", basis, f"at {row['rps']:.4g}/s"
-        )
+        pods = row["pods"]
+        yield Factor(f"pods of {row['service']}", pods, "pods", basis, f"at {row['rps']:.4g}/s")
         yield Factor(
             f"= connections of {row['service']}",
             row["connections"],
             "connections",
             basis,
-            f"x {1 + surge:g} surge x {caller.processes} processes x pool_max {caller.pool_max}",
+            f"{float(ceil_units(pods * (1 + surge))):g} pods with {surge:.0%} surge x "
+            f"{caller.processes} processes x pool_max {caller.pool_max}",
         )
 
 
 def _pool_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
     instant = solved.needs.instants[name][at.scenario]
+    for root in sorted(instant):
+        yield from _root_steps(solved, root, at)
     per_zone = pool_pods_per_zone(solved.estate, at.loads, name, AUTOSCALED, instant)
     zones = solved.estate.topology.pools[name].zones
     for service, pods in per_zone.items():

@@ -40,10 +40,10 @@ def scenario_weights(solved: Solved, scenario: str) -> np.ndarray:
     return np.array([1.0 if name == scenario else 0.0 for name in solved.request.names])
 
 
-def limits_frame(solved: Solved) -> pd.DataFrame:
+def limits_frame(solved: Solved, beyond: Mapping[str, float]) -> pd.DataFrame:
     """Return one row per scenario (and the mixture) and limit, what breaks first on top."""
     rows = [
-        _row(solved, path, scenario)
+        _row(solved, path, scenario, beyond)
         for scenario in (*solved.request.names, MIXTURE)
         for path in solved.paths
     ]
@@ -63,7 +63,9 @@ def _ladder_order(frame: pd.DataFrame, scenarios: list[str]) -> pd.DataFrame:
     return keyed.sort_values(keys, kind="stable")[LIMIT_COLUMNS].reset_index(drop=True)
 
 
-def _row(solved: Solved, path: LimitPaths, scenario: str) -> dict[str, Any]:
+def _row(
+    solved: Solved, path: LimitPaths, scenario: str, beyond: Mapping[str, float]
+) -> dict[str, Any]:
     limit = path.limit
     weights = scenario_weights(solved, scenario)
     p50, p95 = (_quantile(path.season_peak, q, weights) for q in (0.5, 0.95))
@@ -97,7 +99,7 @@ def _row(solved: Solved, path: LimitPaths, scenario: str) -> dict[str, Any]:
         "breaks_at_x": _multiple(limit.curve, limit.breaks_at),
         "status": _status(solved, path, scenario, p50, p_saturate, error),
         "basis": limit.basis,
-        "extrapolating": limit.extrapolating_x > 1.0,
+        "extrapolating": beyond.get(limit.node, 0.0) > 1.0,
         "remedy": "",
     }
 

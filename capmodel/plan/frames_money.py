@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from capmodel.capacity.databases import status_of
 from capmodel.capacity.estate import AUTOSCALED, nodes_needed
 from capmodel.capacity.remedies import Remedy
 from capmodel.capacity.risk import mixture_quantile
-from capmodel.cost import CostLine, database_line, node_line, waterfall
+from capmodel.cost import CostLine, database_line, node_line, total_usd, waterfall
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights
 from capmodel.plan.supply import hours_of, scenarios_of
 
@@ -57,6 +58,30 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
             )
         )
     return tuple(lines)
+
+
+def today_usd(solved: Solved) -> Decimal:
+    """Return what today's nodes and classes would cost over the same season, on demand [USD]."""
+    catalog, topology, hours = solved.request.catalog, solved.estate.topology, hours_of(solved)
+    lines = [
+        node_line(
+            name,
+            node=catalog.node_type(solved.estate.nodes[name].instance_type),
+            count=topology.pools[name].today or 0,
+            hours=hours,
+        )
+        for name in solved.needs.nodes
+    ]
+    lines += [
+        database_line(
+            name,
+            db_class=catalog.db_class(database.engine, database.db_class),
+            instances=1 + database.readers,
+            hours=hours,
+        )
+        for name, database in topology.databases.items()
+    ]
+    return total_usd(lines)
 
 
 def cost_frame(solved: Solved, supply: Supply) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -161,18 +161,21 @@ class PlanRequest:
 
 
 def as_date(value: str | date, where: str) -> date:
-    """Return a date from ISO text or a date.
+    """Return a date from ISO text, a date or a midnight.
 
     Raises
     ------
     InputError
         For anything else.
     """
+    if isinstance(value, datetime):  # a datetime is a date to isinstance, but compares with none
+        midnight = value.tzinfo is None and value.time() == time()
+        value = value.date() if midnight else value.isoformat()
     if isinstance(value, date):
         return value
     try:
         return date.fromisoformat(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise InputError.of(
             where, got=repr(value), expected="an ISO date such as 2026-11-02", do="Rewrite it."
         ) from None

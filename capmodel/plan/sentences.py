@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plots.labels import humanize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def headline_of(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> 
         *_peaks(frames, meta),
         *_orders(frames["orders"]),
         *_risk(frames["risk"]),
-        *_cost(frames["cost"]),
+        *_cost(frames["cost"], Decimal(meta["today_usd"])),
     ]
     return tuple(sentences)
 
@@ -65,8 +66,8 @@ def _first_breaks(limits: pd.DataFrame) -> list[str]:
     sentence = (
         f"First to break: {first['node']} {NOUNS[first['limit']]} on "
         f"{_day(first['first_hard_breach'])}, at {first['breaks_at_x']:.2f} x today's traffic "
-        f"({first['peak_p50']:,.5g} of {first['hard']:,.5g} {first['unit']} at the season's P50 "
-        f"peak; exceeded with probability {first['p_saturate']:.0%})."
+        f"(the season's P50 peak needs {first['peak_p50']:,.5g} {first['unit']}, the limit is "
+        f"{first['hard']:,.5g}; exceeded with probability {first['p_saturate']:.0%})."
     )
     rest = [
         f"{r.node} {NOUNS[str(r.limit)]} ({r.first_hard_breach})"
@@ -102,7 +103,7 @@ def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[
         peak = rows.iloc[int(rows["peak_p50"].argmax())]
         today = meta["today"].get(root, {}).get("value")
         unit = "/min" if peak["quantity"] == "per_min" else "/s"
-        event = f", {peak['event'].replace('_', ' ')}" if peak["event"] else ""
+        event = f", {humanize(peak['event'])}" if peak["event"] else ""
         now = f"; today {today:,.0f}{unit}" if today and math.isfinite(today) else ""
         sentences.append(
             f"Scenario {name}: {root} peaks at {peak['peak_p50']:,.0f}{unit} (P95 "
@@ -160,9 +161,13 @@ def _risk(risk: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _cost(cost: pd.DataFrame) -> list[str]:
+def _cost(cost: pd.DataFrame, today: Decimal) -> list[str]:
     rows = cost[cost["scenario"] == MIXTURE]
     if rows.empty:
         return []
     total = sum(rows["usd"], Decimal(0))
-    return [f"The season costs {total:,.2f} USD on demand, prices as of {rows['as_of'].min()}."]
+    sentence = (
+        f"The season costs {total:,.2f} USD on demand ({total - today:+,.2f} against today's nodes "
+        f"and classes over the same days), prices as of {rows['as_of'].min()}."
+    )
+    return [sentence]

@@ -13,8 +13,9 @@ import numpy as np
 from scipy.special import stdtrit
 
 from capmodel.regression import (
-    HuberFit,
+    RobustFit,
     huber_nnls,
+    mm_nnls,
     remaining_share,
     sandwich_covariance,
 )
@@ -48,7 +49,7 @@ class Estimate:
     low: np.ndarray
     high: np.ndarray
     identifiable: np.ndarray
-    fit: HuberFit
+    fit: RobustFit
     r2: float
 
 
@@ -93,8 +94,8 @@ def estimate(
     z = design / first.divisor[:, None]
     mapping, pooled, dropped = _mapping(z, background)
     reduced = design @ mapping
-    fit = huber_nnls(reduced, y, k=k)
-    covariance = mapping @ sandwich_covariance(reduced, y, fit, day=day, k=k) @ mapping.T
+    fit = mm_nnls(reduced, y, k=k)
+    covariance = mapping @ sandwich_covariance(reduced, y, fit, day=day) @ mapping.T
     value = mapping @ fit.value
     groups = len(y) if day is None else len(np.unique(day))
     spread = float(stdtrit(max(groups - mapping.shape[1], 1), 0.975))
@@ -163,7 +164,7 @@ def _interval(
     return low, high
 
 
-def _r2(y: np.ndarray, fit: HuberFit) -> float:
+def _r2(y: np.ndarray, fit: RobustFit) -> float:
     middle = np.average(y, weights=fit.weights)
     total = float(np.sum(fit.weights * (y - middle) ** 2))
     left = float(np.sum(fit.weights * (y - fit.fitted) ** 2))
@@ -171,7 +172,7 @@ def _r2(y: np.ndarray, fit: HuberFit) -> float:
 
 
 def convex_excess(
-    y: np.ndarray, fit: HuberFit, *, load: np.ndarray, day: np.ndarray | None
+    y: np.ndarray, fit: RobustFit, *, load: np.ndarray, day: np.ndarray | None
 ) -> float:
     """Return by how much usage exceeds the line at the largest loads seen, 0 when it does not.
 

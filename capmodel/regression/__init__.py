@@ -1,0 +1,35 @@
+"""Robust regression kernels on arrays: lines, their covariance, identifiability, change points.
+
+This package answers: what does a unit of load use, how sure is that, and when did it change? It
+knows arrays only: no services, no dates, no units.
+"""
+
+from __future__ import annotations
+
+from capmodel.regression.certainty import remaining_share, sandwich_covariance
+from capmodel.regression.changes import ChangePoint, change_points, group_median, long_run_scale
+from capmodel.regression.lines import (
+    BISQUARE_C,
+    HUBER_K,
+    RobustFit,
+    huber_nnls,
+    mm_nnls,
+    nnls,
+    scaled_mad,
+)
+
+__all__ = [
+    "BISQUARE_C",
+    "HUBER_K",
+    "ChangePoint",
+    "RobustFit",
+    "change_points",
+    "group_median",
+    "huber_nnls",
+    "long_run_scale",
+    "mm_nnls",
+    "nnls",
+    "remaining_share",
+    "sandwich_covariance",
+    "scaled_mad",
+]
