@@ -16,6 +16,7 @@ from capmodel.capacity.estate import (
     nodes_needed,
     pods_needed,
     pool_pods_per_zone,
+    saturation_of,
     surviving_zones,
     usage_of,
     zone_fill,
@@ -48,7 +49,8 @@ def test_hard_values_policies_and_tiers() -> None:
     limits = by_key()
     cores = limits["api", "cpu_cores"]
     assert (cores.hard, cores.policy_x, cores.tier) == (200 * 2.0, 0.60, 0)
-    assert cores.breaks_at == pytest.approx(400 / 1.1)  # the hottest pod, not the mean
+    # The hottest pod, not the mean, meets the hard value.
+    assert cores.saturation.usage(2.0) == pytest.approx(1.1 * cores.curve.usage(2.0))
     assert cores.policy == pytest.approx(240)
     assert (limits["db", "cpu_cores"].hard, limits["db", "cpu_cores"].tier) == (16, 0)
     assert limits["db", "connections"].policy == pytest.approx(0.85 * 4000)
@@ -80,6 +82,27 @@ def test_usage_by_hand_at_one_hundred_checkouts_a_second() -> None:
     # api: 400 * 0.085 / (1.2 - 0.05) = 29.6, 30 pods; a quarter more in a rollout: 37.5, 38 of 20.
     # underwriting: 11 pods; 13.75, 14 of 15.
     assert usage("db", "connections") == 38 * 20 + 14 * 15
+
+
+def test_what_the_hard_value_sees() -> None:
+    """The hottest pod for pods; for nodes those of full pods; the usage itself for the rest."""
+    limits, made, load = by_key(), estate(), loads(100.0)
+
+    def full(*key: str) -> tuple[float, float]:
+        limit = limits[key[0], key[1]]
+        usage = usage_of(limit, made, load)
+        return float(usage[0, 0]), float(saturation_of(limit, made, load, usage)[0, 0])
+
+    usage, saturated = full("api", "cpu_cores")
+    assert saturated == pytest.approx(1.1 * usage)
+    for key in (("db", "connections"), ("db", "cpu_cores"), ("bureau", "quota")):
+        usage, saturated = full(*key)
+        assert saturated == usage
+    # api 1.1 * 34 / 1.945 = 19.2 pods, underwriting 6.9: 7 and 3 a zone, 20 cores on nodes of 15.
+    # At 60 % they are 10 and 4, 28 cores: 2 nodes a zone in both cases, and 3 at 1.5 times.
+    assert full("general", "nodes") == (6, 6)
+    load = loads(150.0)
+    assert full("general", "nodes") == (9, 6)
 
 
 def test_the_freeze_takes_the_rollout_away() -> None:

@@ -71,6 +71,16 @@ def test_imbalance_counts_against_the_hard_value_only() -> None:
     assert pods(even, 120.0, hard=True) == math.ceil(12.24 / 1.95)
 
 
+def test_pods_per_load_agrees_with_pods_for_the_mean_and_the_hottest() -> None:
+    # Continuous: 0.102 / (1.2 - 0.05) and 1.1 * 0.102 / (2 - 1.1 * 0.05) pods per request.
+    use = service(cpu(0.102))
+    assert use.pods_per_load(PLANNED) == pytest.approx(0.102 / 1.15)
+    assert use.pods_per_load(HARD, hard=True) == pytest.approx(1.1 * 0.102 / 1.945)
+    for targets, hard in ((PLANNED, False), (HARD, True)):
+        need = use.pods(np.array([[120.0]]), targets=targets, hard=hard)
+        assert need[0, 0] == pytest.approx(120 * use.pods_per_load(targets, hard=hard))
+
+
 def test_the_binding_resource_asks() -> None:
     # Memory: 0.8 * 4 GiB - 1.2 GiB of background hold 2.0 / 0.1 = 20 rps a pod: 6 for 120 rps.
     memory = declared_usage("underwriting", "memory_gib", {"per_pod": 1.2, "per_request": 0.1})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +44,19 @@ def planted(*, event_x: float = 1.0, days: int = 150, noise: float = 0.002) -> p
         one[quantity] = values
         frames.append(one)
     return pd.concat(frames, ignore_index=True)
+
+
+def test_a_long_event_does_not_become_the_ordinary_ratio() -> None:
+    """70 of the last 120 days belong to the event: a median over all would be the event's."""
+    start = dt.date(2025, 10, 12)
+    long = Events.none().add("festival", start, days=70, tag="retail_peak")
+    frame = planted()
+    local = pd.DatetimeIndex(frame["time"]).tz_convert(TZ).date
+    frame.loc[(frame["service"] == "mail") & (local >= start), "rps"] *= 1.5
+    declared = topology({"checkouts": 4.0, "searches": 0.5}, {"api": "fit"})
+    edges, _ = fit_calls(history(frame), declared, events=long)
+    assert edges["api", "mail"].ratio == pytest.approx(0.9, rel=0.01)
+    assert edges["api", "mail"].event_x == pytest.approx(1.5, rel=0.01)
 
 
 def history(frame: pd.DataFrame) -> History:

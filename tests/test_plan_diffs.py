@@ -63,6 +63,12 @@ def test_money_differs_to_the_cent() -> None:
     assert diff_frames(old, cost(Decimal("63452.160"))).empty
 
 
+def test_money_beside_a_number_stays_exact() -> None:
+    as_number = {"cost": cost(None)["cost"].assign(usd=0.3)}
+    ((*_, delta, _),) = rows(diff_frames(cost(Decimal("0.10")), as_number))
+    assert delta == Decimal("0.20")  # 0.3 - 0.1 is 0.19999999999999998
+
+
 def test_a_figure_that_appears_or_starts_from_zero_has_no_ratio() -> None:
     found = rows(diff_frames(limits(hard=math.nan), limits(hard=80.0)))
     ((_, _, metric, _, new, delta, ratio),) = found

@@ -89,6 +89,12 @@ def test_a_declared_level_wins_over_history() -> None:
     assert found["checkouts"].per_second == 80
 
 
+def test_a_history_by_the_day_has_no_busiest_hour() -> None:
+    time = pd.date_range("2026-05-01", periods=90, freq="D", tz="UTC")
+    frame = pd.DataFrame({"service": "checkouts", "time": time, "per_min": 100.0})
+    assert np.isnan(today(History.from_frame(frame, business_tz="UTC"), None).value)
+
+
 def test_what_nobody_knows_is_nan() -> None:
     found = measured_today(ESTATE, hourly(), None, peaks=PEAKS, events=EVENTS)
     assert np.isnan(found["batch"].value)

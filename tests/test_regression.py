@@ -7,16 +7,20 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 from capmodel.regression import (
+    BISQUARE_C,
     change_points,
     group_median,
     huber_nnls,
     long_run_scale,
+    mm_nnls,
     nnls,
     remaining_share,
     sandwich_covariance,
 )
+from capmodel.regression.lines import _reason_to_keep
 
 # Worked by hand in fractions; OLS of the same rows has a negative last coefficient.
 ACTIVE = np.array(
@@ -105,6 +109,112 @@ def test_outliers_move_plain_nnls_and_not_the_robust_fit() -> None:
     assert abs(robust / truth - 1) < 0.006
 
 
+COST = np.array([0.05, 0.085])  # per pod and per request
+
+
+def hours(rng: np.random.Generator, days: int = 60) -> np.ndarray:
+    """Return pods and requests of hours whose trough is at the 18th."""
+    rps = 33 + 22 * np.sin(np.arange(24 * days) * np.pi / 12)
+    rps *= rng.lognormal(0, 0.08, len(rps))
+    return np.column_stack([np.maximum(4, np.ceil(rps / 12)), rps])
+
+
+def batch(n: int) -> np.ndarray:
+    """Return which rows a nightly job lifts: one in twelve, at the lowest loads."""
+    return np.isin(np.arange(n) % 24, [18, 19])
+
+
+@pytest.mark.parametrize("lift", [1.2, 12.0])
+def test_a_nightly_batch_biases_huber_and_not_the_bisquare_step(lift: float) -> None:
+    found: dict[str, list[np.ndarray]] = {"huber": [], "mm": []}
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        design = hours(rng)
+        job = batch(len(design))
+        y = design @ COST * np.exp(rng.normal(0, 0.03, len(design))) + lift * job
+        found["huber"].append(huber_nnls(design, y).value)
+        fit = mm_nnls(design, y)
+        found["mm"].append(fit.value)
+        assert (fit.family, fit.huber_kept, fit.converged) == ("bisquare", "", True)
+        assert fit.weights[job].max() == 0
+        assert fit.weights[~job].mean() > 0.9
+    error = {name: np.mean(values, axis=0) / COST - 1 for name, values in found.items()}
+    assert error["huber"][1] < -0.02
+    assert abs(error["mm"][1]) < 0.005
+
+
+def test_the_bisquare_step_minimises_its_loss_at_huber_s_scale() -> None:
+    design = np.column_stack([np.ones(21), STACKLOSS[:, :3]])
+    y = STACKLOSS[:, 3]
+    start, fit = (
+        line(design, y, relative=False, nonnegative=False, max_iterations=500, tolerance=1e-12)
+        for line in (huber_nnls, mm_nnls)
+    )
+    assert (fit.family, fit.scale) == ("bisquare", start.scale)
+
+    def loss(value: np.ndarray) -> float:
+        u = (y - design @ value) / (BISQUARE_C * start.scale)
+        return float(np.sum(1 - np.maximum(1 - u**2, 0) ** 3))
+
+    least = minimize(
+        loss,
+        start.value,
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-14, "maxiter": 20000, "maxfev": 20000},
+    )
+    np.testing.assert_allclose(fit.value, least.x, rtol=1e-5)
+
+
+def test_clean_rows_are_fitted_as_well_as_by_huber() -> None:
+    error: dict[str, list[np.ndarray]] = {"huber": [], "mm": []}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        design = hours(rng, days=30)
+        y = design @ COST * np.exp(rng.normal(0, 0.03, len(design)))
+        for name, fit in (("huber", huber_nnls(design, y)), ("mm", mm_nnls(design, y))):
+            error[name].append(fit.value / COST - 1)
+    spread = {name: np.sqrt(np.mean(np.square(values), axis=0)) for name, values in error.items()}
+    np.testing.assert_allclose(spread["mm"], spread["huber"], rtol=0.05)
+
+
+@pytest.mark.parametrize("sd", [0.005, 0.01])
+def test_a_load_test_off_the_line_is_not_rejected(sd: float) -> None:
+    rng = np.random.default_rng(1)
+    design = hours(rng)
+    test = np.arange(len(design)) % 50 == 0  # 2 % of the rows, at three times the load
+    design[test] = np.column_stack([np.full(test.sum(), 9), rng.uniform(150, 165, test.sum())])
+    y = design @ COST * np.exp(rng.normal(0, sd, len(design))) * np.where(test, 1.08, 1)
+    fit, huber = mm_nnls(design, y), huber_nnls(design, y)
+    assert (fit.family, fit.huber_kept) == ("huber", "top_rows")
+    np.testing.assert_array_equal(fit.value, huber.value)
+    assert fit.weights[test].min() > 0
+
+
+@pytest.mark.parametrize("sd", [0.005, 0.01, 0.03])
+def test_a_bend_at_the_top_moves_the_bisquare_line_as_it_moves_huber_s(sd: float) -> None:
+    rng = np.random.default_rng(2)
+    design = hours(rng)
+    bend = 1 + 0.08 * np.clip(design[:, 1] / design[:, 1].max() / 0.3 - 0.7 / 0.3, 0, 1)
+    y = design @ COST * bend * np.exp(rng.normal(0, sd, len(design)))
+    fit, huber = mm_nnls(design, y), huber_nnls(design, y)
+    top = design[np.argsort(design[:, 1])[-20:]].mean(axis=0)
+    assert top @ fit.value == pytest.approx(top @ huber.value, rel=0.0005)
+    assert fit.weights[np.argsort(design[:, 1])[-20:]].mean() > 0.1
+
+
+def test_the_bisquare_step_says_why_it_does_not_stand() -> None:
+    rng = np.random.default_rng(3)
+    design = hours(rng)
+    y = design @ COST * np.exp(rng.normal(0, 0.03, len(design))) + 1.2 * batch(len(design))
+    short = mm_nnls(design, y, max_iterations=2)
+    assert (short.family, short.huber_kept) == ("huber", "not_converged")
+    weights = np.ones(100)
+    weights[:51] = 0
+    assert _reason_to_keep(np.arange(100.0), weights, converged=True) == "too_few_rows"
+    assert _reason_to_keep(np.arange(100.0), 1 - weights, converged=True) == "top_rows"
+    assert _reason_to_keep(np.arange(100.0), np.ones(100), converged=True) == ""
+
+
 def test_idle_rows_do_not_take_over() -> None:
     # Rows that idle at a ten-thousandth of the others would have 10⁸ times their weight.
     rng = np.random.default_rng(2)
@@ -146,28 +256,28 @@ def test_independent_rows_get_the_textbook_covariance() -> None:
     rng = np.random.default_rng(5)
     design = np.column_stack([np.ones(20000), rng.uniform(1, 9, 20000)])
     y = design @ [5.0, 1.0] + rng.normal(0, 0.2, 20000)
-    fit = huber_nnls(design, y, relative=False)
-    textbook = np.linalg.inv(design.T @ design) * 0.2**2 / 0.95  # Huber's 95 % efficiency
-    np.testing.assert_allclose(sandwich_covariance(design, y, fit), textbook, rtol=0.05)
+    textbook = np.linalg.inv(design.T @ design) * 0.2**2 / 0.95  # both have 95 % efficiency
+    for fit in (huber_nnls(design, y, relative=False), mm_nnls(design, y, relative=False)):
+        np.testing.assert_allclose(sandwich_covariance(design, y, fit), textbook, rtol=0.05)
 
 
+@pytest.mark.parametrize("lift", [0.0, 1.2])
 @pytest.mark.parametrize(("phi", "days"), [(0.0, 30), (0.8, 30), (0.8, 120)])
-def test_intervals_by_day_hold_under_autocorrelated_noise(phi: float, days: int) -> None:
+def test_intervals_by_day_hold_under_autocorrelated_noise_and_batches(
+    phi: float, days: int, lift: float
+) -> None:
     day = np.arange(24 * days) // 24
-    truth = np.array([0.05, 0.085])
     inside: list[np.ndarray] = []
     naive: list[np.ndarray] = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        rps = (33 + 22 * np.sin(np.arange(24 * days) * np.pi / 12)) * rng.lognormal(
-            0, 0.08, 24 * days
-        )
-        design = np.column_stack([np.maximum(4, np.ceil(rps / 12)), rps])
-        y = design @ truth * np.exp(ar1(rng, 24 * days, phi=phi, sd=0.03))
-        fit = huber_nnls(design, y)
+        design = hours(rng, days)
+        y = design @ COST * np.exp(ar1(rng, 24 * days, phi=phi, sd=0.03))
+        y += lift * batch(24 * days)
+        fit = mm_nnls(design, y)
         for store, group in ((inside, day), (naive, None)):
             sd = np.sqrt(np.diag(sandwich_covariance(design, y, fit, day=group)))
-            store.append(np.abs(fit.value - truth) <= 2.05 * sd)
+            store.append(np.abs(fit.value - COST) <= 2.05 * sd)
     assert np.mean(inside) >= 0.90
     if phi:
         assert np.mean(naive) < 0.80

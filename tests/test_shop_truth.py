@@ -53,11 +53,6 @@ IDENTIFIABLE = (
     "merchant-catalog",
 )
 OTHERS = ("identity", "email-sender", "statement-render")
-LEDGER_LOW = pytest.mark.xfail(
-    strict=True,
-    reason="0.1406 against 0.146 planted (-3.7 %): the nightly batch lifts one row in twelve by "
-    "half, always upwards, and a Huber line yields to it; a redescending last step would not",
-)
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +163,7 @@ def test_truth_marks_nine_of_twelve_services_identifiable(truth: Mapping[str, An
     assert tuple(name for name, known in marks.items() if not known) == OTHERS
 
 
-@pytest.mark.parametrize(
-    "service",
-    [pytest.param(s, marks=LEDGER_LOW) if s == "ledger" else s for s in IDENTIFIABLE],
-)
+@pytest.mark.parametrize("service", IDENTIFIABLE)
 def test_cost_per_request_is_found_where_it_can_be(
     service: str, shop_fit: CapacityFit, truth: Mapping[str, Any]
 ) -> None:

@@ -102,6 +102,32 @@ def test_a_deploy_is_dated_sized_and_left_behind(seed: int) -> None:
         assert part in text
 
 
+def test_a_deploy_is_seen_and_sized_under_a_nightly_batch() -> None:
+    for seed in range(4):
+        frame = underwriting(seed)
+        frame.loc[frame["time"].dt.hour.isin([22, 23]), "cpu_cores"] += 1.2
+        fit = RobustLinear().fit(History.from_frame(frame, business_tz=TZ))
+        usage = of(fit, "underwriting")
+        assert usage.regime_from == dt.date(2026, 5, 31)
+        assert usage.regime_change_x == pytest.approx(1.20, abs=0.03)
+        assert usage.value[1] == pytest.approx(0.102, rel=0.01)
+        assert "huber_kept" not in fit.findings.codes
+
+
+def test_a_load_test_off_the_line_is_kept_and_reported() -> None:
+    frame = underwriting(0, deploy_day=1000).drop(columns="time")
+    rng = np.random.default_rng(0)
+    test = frame.index[::50]
+    frame.loc[test, ["rps", "replicas"]] = [180.0, 15.0]
+    factor = np.where(frame.index.isin(test), 1.08, 1.0) * np.exp(rng.normal(0, 0.01, len(frame)))
+    frame["cpu_cores"] = (0.05 * frame["replicas"] + 0.085 * frame["rps"]) * factor
+    fit = RobustLinear().fit(frame)
+    assert {"huber_kept", "convex_usage"} <= set(fit.findings.codes)
+    (kept,) = (f for f in fit.notes if f.code == "huber_kept")
+    assert kept.data["reason"] == "top_rows"
+    assert of(fit, "underwriting").load_max[1] == 180
+
+
 def test_without_a_change_there_is_one_regime_and_a_window() -> None:
     frame = underwriting(0, deploy_day=1000)
     history = History.from_frame(frame, business_tz=TZ)

@@ -188,14 +188,17 @@ def sweep_points(
     hard: float,
     policy_x: float,
     multiples: Sequence[float],
+    saturation: LinearCurve | ConnectionsCurve | NodesCurve | None = None,
 ) -> tuple[SweepPoint, ...]:
     """Return how full a limit is at given multiples, with integer pods and nodes.
 
-    RED above the hard value, AMBER above policy * hard, GREEN otherwise.
+    RED where `saturation` (the curve itself by default) exceeds the hard value, AMBER where the
+    usage exceeds policy * hard, GREEN otherwise.
     """
     points = []
     for x in multiples:
         usage = curve.usage(x)
-        status = "RED" if usage > hard else "AMBER" if usage > policy_x * hard else "GREEN"
+        full = usage if saturation is None else saturation.usage(x)
+        status = "RED" if full > hard else "AMBER" if usage > policy_x * hard else "GREEN"
         points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard, status=status))
     return tuple(points)

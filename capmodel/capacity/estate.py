@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
     from capmodel.topology import Topology
 
+Curves = LinearCurve | ConnectionsCurve | NodesCurve
+
 __all__ = ["Estate", "Limit", "limits_of", "nodes_needed", "pods_needed", "usage_of", "zone_fill"]
 
 LimitName = Literal["cpu_cores", "memory_gib", "connections", "quota", "nodes"]
 AUTOSCALED = Hold(failure="none", quantile=0.5, up_to="utilization")
 """The row whose target the autoscaler runs at: the mean of the pods at the planned utilization."""
+SATURATED = Hold(failure="none", quantile="1-risk", up_to="hard")
+"""The row at which requests are lost: the hottest pod full."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +80,15 @@ class Limit:
     imbalance_x: float
     """Hottest pod / mean pod, compared with the hard value only."""
     basis: Basis
-    curve: LinearCurve | ConnectionsCurve | NodesCurve
+    curve: Curves
+    """Usage as the policy sees it: pods at the planned utilization."""
+    own_saturation: Curves | None = None
+    """Usage as the hard value sees it, where it differs: the hottest pod, nodes of full pods."""
+
+    @property
+    def saturation(self) -> Curves:
+        """Usage as the hard value sees it, by multiple of today."""
+        return self.own_saturation or self.curve
 
     @property
     def key(self) -> tuple[str, str]:
@@ -84,22 +96,19 @@ class Limit:
         return self.node, self.name
 
     @property
-    def breaks_at(self) -> float:
-        """Mean usage at which the hottest unit reaches the bound [unit]."""
-        return self.hard / self.imbalance_x
-
-    @property
     def policy(self) -> float:
         """Usage that the policy plans to [unit]."""
         return self.policy_x * self.hard
 
 
-def pods_curve(estate: Estate, name: str) -> PodsCurve:
-    """Return the pods that the autoscaler runs for a service, by multiple of today."""
+def pods_curve(estate: Estate, name: str, hold: Hold = AUTOSCALED) -> PodsCurve:
+    """Return a service's pods under a row (the autoscaler's by default), by multiple of today."""
     service = estate.services[name]
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
+    targets = targets_of(hold, estate.topology.policy)
     return PodsCurve(
-        slope=min(service.pods_per_load(targets) * estate.today[name], 1e9),
+        slope=min(
+            service.pods_per_load(targets, hard=hold.up_to == "hard") * estate.today[name], 1e9
+        ),
         minimum=service.minimum,
         maximum=service.maximum,
     )
@@ -125,6 +134,7 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
     limits = []
     for use in service.uses:
         background = 0.0 if math.isnan(bound) else use.per_pod * bound
+        line = LinearCurve(constant=background, slope=use.per_request * estate.today[name])
         limits.append(
             Limit(
                 node=name,
@@ -135,7 +145,11 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
                 policy_x=float(getattr(policy.utilization, use.resource)),
                 imbalance_x=service.imbalance_x,
                 basis=worst_basis([use.basis, estate.call_basis[name]]),
-                curve=LinearCurve(constant=background, slope=use.per_request * estate.today[name]),
+                curve=line,
+                own_saturation=LinearCurve(
+                    constant=line.constant * service.imbalance_x,
+                    slope=line.slope * service.imbalance_x,
+                ),
             )
         )
     return limits
@@ -217,7 +231,6 @@ def _quota_limit(estate: Estate, name: str) -> Limit:
 
 def _nodes_limit(estate: Estate, name: str) -> Limit:
     pool = estate.topology.pools[name]
-    node = estate.nodes[name]
     members = pool_services(estate, name)
     bound = pool.max if pool.max is not None else pool.today
     return Limit(
@@ -231,13 +244,19 @@ def _nodes_limit(estate: Estate, name: str) -> Limit:
         basis=worst_basis(
             b for m in members for b in (estate.services[m].basis, estate.call_basis[m])
         ),
-        curve=NodesCurve(
-            zones=pool.zones,
-            usable=(node.cpu_cores, node.memory_gib, float(node.pods)),
-            services=tuple(
-                PodsOnPool(name=m, pods=pods_curve(estate, m), requests=pod_requests(estate, m))
-                for m in members
-            ),
+        curve=_nodes_curve(estate, name, AUTOSCALED),
+        own_saturation=_nodes_curve(estate, name, SATURATED),
+    )
+
+
+def _nodes_curve(estate: Estate, name: str, hold: Hold) -> NodesCurve:
+    node = estate.nodes[name]
+    return NodesCurve(
+        zones=estate.topology.pools[name].zones,
+        usable=(node.cpu_cores, node.memory_gib, float(node.pods)),
+        services=tuple(
+            PodsOnPool(name=m, pods=pods_curve(estate, m, hold), requests=pod_requests(estate, m))
+            for m in pool_services(estate, name)
         ),
     )
 
@@ -288,6 +307,24 @@ def usage_of(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     if limit.name == "connections":
         return _connections(estate, loads, limit.node)
     return _service_usage(limit, estate, loads)
+
+
+def saturation_of(limit: Limit, estate: Estate, loads: Loads, usage: np.ndarray) -> np.ndarray:
+    """Return what is compared with the hard value in the busiest minute of each day.
+
+    The hottest pod for limits of pods; for nodes, those that hold the pods when each is full: pods
+    at the planned utilization that find no node wait, and the others run hotter until they are.
+
+    Parameters
+    ----------
+    limit, estate, loads
+        As :func:`usage_of` takes them.
+    usage
+        What that returned, shape (D, N).
+    """
+    if limit.name == "nodes":
+        return nodes_needed(estate, loads, limit.node, SATURATED)
+    return usage if limit.imbalance_x == 1.0 else usage * limit.imbalance_x
 
 
 def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:

@@ -21,6 +21,7 @@ from capmodel.capacity.estate import (
     pods_needed,
     pool_instant,
     pool_services,
+    saturation_of,
     usage_of,
     zone_fill,
 )
@@ -57,6 +58,10 @@ class LimitPaths:
     """Index of the day it falls on, shape (S, D)."""
     day_p50: np.ndarray
     """P50 of each day's busiest minute, shape (S, N) [the limit's unit]."""
+    full_peak: np.ndarray
+    """The season's largest usage as the hard value sees it, shape (S, D) [the limit's unit]."""
+    full_day_p50: np.ndarray
+    """P50 of each day's usage as the hard value sees it, shape (S, N) [the limit's unit]."""
     breaches: tuple[FirstBreach, ...]
     """First breach of the hard value within the season, one per scenario."""
 
@@ -76,23 +81,33 @@ def limit_paths(
         Which days belong to the season, shape (N,).
     """
     inside = np.flatnonzero(season)
-    peaks, days, medians, breaches = [], [], [], []
+    peaks, days, medians, full_peaks, full_medians, breaches = [], [], [], [], [], []
     for load in loads:
         usage = usage_of(limit, estate, load)
+        full = saturation_of(limit, estate, load, usage)
         in_season = usage[:, inside]
         best = in_season.argmax(axis=1)
         peaks.append(in_season[np.arange(len(best)), best])
         days.append(inside[best])
-        middle = (len(usage) - 1) // 2
-        medians.append(np.partition(usage, middle, axis=0)[middle])
-        breaches.append(first_breach(in_season, limit.breaks_at))
+        medians.append(_median(usage))
+        full_peaks.append(full[:, inside].max(axis=1))
+        full_medians.append(medians[-1] if full is usage else _median(full))
+        breaches.append(first_breach(full[:, inside], limit.hard))
     return LimitPaths(
         limit=limit,
         season_peak=np.stack(peaks),
         peak_day=np.stack(days),
         day_p50=np.stack(medians),
+        full_peak=np.stack(full_peaks),
+        full_day_p50=np.stack(full_medians),
         breaches=tuple(breaches),
     )
+
+
+def _median(days: np.ndarray) -> np.ndarray:
+    """Return each day's P50 over the draws, an order statistic, shape (N,)."""
+    middle = (len(days) - 1) // 2
+    return np.asarray(np.partition(days, middle, axis=0)[middle])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

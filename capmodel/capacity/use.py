@@ -81,10 +81,10 @@ class PodUse:
             imbalance_x=imbalance,
         ).continuous
 
-    def pods_per_load(self, target: float) -> float:
+    def pods_per_load(self, target: float, *, imbalance: float = 1.0) -> float:
         """Return central, continuous pods per unit of load [pods per 1/s]; inf where infeasible."""
-        room = target * self.request - self.per_pod
-        return self.per_request / room if room > 0 else math.inf
+        room = target * self.request - self.per_pod * imbalance
+        return self.per_request * imbalance / room if room > 0 else math.inf
 
 
 def pod_use(fit: LinearUsage, *, request: float, draws: int, seed: int) -> PodUse:
@@ -178,11 +178,17 @@ class ServiceUse:
             per_pod = min(per_pod, load / self.minimum)
         return max((per_pod / use.load_per_pod_max for use in self.uses), default=0.0)
 
-    def pods_per_load(self, targets: Mapping[str, float]) -> float:
-        """Return central, continuous pods per unit of load, by the binding resource."""
+    def pods_per_load(self, targets: Mapping[str, float], *, hard: bool = False) -> float:
+        """Return central, continuous pods per unit of load, by the binding resource.
+
+        `hard` means the hottest pod, as in :meth:`pods`.
+        """
         if not self.uses:
             return (self.today_pods or 0) / self.today_rps if self.today_rps > 0 else 0.0
-        return max(use.pods_per_load(targets[use.resource]) for use in self.uses)
+        imbalance = self.imbalance_x if hard else 1.0
+        return max(
+            use.pods_per_load(targets[use.resource], imbalance=imbalance) for use in self.uses
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

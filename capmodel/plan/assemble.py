@@ -308,6 +308,7 @@ def _curves(solved: Solved) -> tuple[Mapping[str, Any], ...]:
             "hard": path.limit.hard,
             "policy_x": path.limit.policy_x,
             "curve": path.limit.curve.model_dump(mode="json"),
+            "saturation": path.limit.saturation.model_dump(mode="json"),
         }
         for path in solved.paths
         if math.isfinite(path.limit.hard)

@@ -93,10 +93,10 @@ def _row(
         "p_first": probability(risk.first, weights) if risk else math.nan,
         "p_any": probability(hit, weights) if hit is not None and bounded else math.nan,
         "mc_se": error,
-        "first_policy_breach": _breach_date(solved, path, limit.policy, weights),
-        "first_hard_breach": _breach_date(solved, path, limit.breaks_at, weights),
+        "first_policy_breach": _breach_date(solved, path.day_p50, limit.policy, weights),
+        "first_hard_breach": _breach_date(solved, path.full_day_p50, limit.hard, weights),
         "binds_at_x": _multiple(limit.curve, limit.policy),
-        "breaks_at_x": _multiple(limit.curve, limit.breaks_at),
+        "breaks_at_x": _multiple(limit.saturation, limit.hard),
         "status": _status(solved, path, scenario, p50, p_saturate, error),
         "basis": limit.basis,
         "extrapolating": beyond.get(limit.node, 0.0) > 1.0,
@@ -116,17 +116,15 @@ def _multiple(curve: Curve, bound: float) -> float:
     return x if math.isfinite(x) else math.nan
 
 
-def _breach_date(solved: Solved, path: LimitPaths, bound: float, weights: np.ndarray) -> str:
-    """Return the first day whose P50 busiest minute exceeds a bound, '' where none does.
+def _breach_date(solved: Solved, medians: np.ndarray, bound: float, weights: np.ndarray) -> str:
+    """Return the first day whose P50 usage exceeds a bound, '' where none does.
 
     For the mixture: the day by which scenarios of at least half the probability have breached.
     """
     if not math.isfinite(bound):
         return ""
     never = len(solved.request.dates)
-    days = [
-        int(over.argmax()) if (over := median > bound).any() else never for median in path.day_p50
-    ]
+    days = [int(over.argmax()) if (over := median > bound).any() else never for median in medians]
     order = np.argsort(days, kind="stable")
     reached = np.cumsum(weights[order]) >= 0.5 - 1e-12
     day = days[order[int(reached.argmax())]]
@@ -151,7 +149,9 @@ def _status(
         p_any, any_error = solved.p_any(limit.tier)
         if p_any > risk + BEYOND * any_error and p_saturate > BEYOND * error:
             return "RED"
-    elif p50 > limit.breaks_at or _fails_under_failure(solved, path, scenario):
+    elif _quantile(
+        path.full_peak, 0.5, scenario_weights(solved, scenario)
+    ) > limit.hard or _fails_under_failure(solved, path, scenario):
         return "RED"
     return "AMBER" if p50 > limit.policy or likely else "GREEN"
 

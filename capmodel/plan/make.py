@@ -102,7 +102,7 @@ def _risk_today(
         [first_limit([p.breaches[s] for p in bounded], season_days) for s in range(scenarios)]
     )
     risk = {
-        p.limit.key: LimitRisk(saturate=p.season_peak > p.limit.breaks_at, first=first == position)
+        p.limit.key: LimitRisk(saturate=p.full_peak > p.limit.hard, first=first == position)
         for position, p in enumerate(bounded)
     }
     tier_any = {

@@ -140,6 +140,7 @@ class PlanSet:
                 hard=row["hard"],
                 policy_x=row["policy_x"],
                 multiples=multiples,
+                saturation=curve_from_dict(row["saturation"]),
             )
         ]  # fmt: skip
         columns = ["node", "limit", "x", "usage", "unit", "hard", "utilization", "status"]

@@ -91,6 +91,9 @@ def measured_today(
             continue
         quantity = history.demand_quantity(name)
         _, busiest = _busiest_hours(history, name, quantity, events)
+        if not len(busiest):
+            result[name] = declared  # no whole ordinary day by the hour: today is not known
+            continue
         burst, basis = _day_burst(fine, name, quantity, events)
         if np.isnan(burst):
             burst, basis = typical_burst(peaks, name), "assumed"

@@ -58,9 +58,10 @@ class RobustFit:
     ``value`` (K,) are the coefficients, ``fitted`` (T,) the fitted values, ``divisor`` (T,) what
     residuals were divided by (fitted values, floored, or ones), ``weights`` (T,) those of the last
     step, in [0, 1], ``scale`` that of the divided residuals, ``iterations`` the steps taken and
-    ``converged`` whether the last one still moved anything. ``family`` is the last step's ψ, ``cut``
-    where it bends (Huber) or reaches 0 for good (bisquare), in units of the divided residuals.
-    ``huber_kept`` says why a bisquare step that was asked for did not stand, '' otherwise.
+    ``converged`` whether the last one still moved anything. ``family`` is the last step's ψ and
+    ``cut`` where it bends (Huber) or ends in 0 (bisquare), in units of the divided residuals.
+    ``huber_kept`` says why a bisquare step that was asked for does not stand, '' otherwise:
+    ``too_few_rows``, ``top_rows`` or ``not_converged``.
     """
 
     value: np.ndarray
@@ -146,9 +147,7 @@ class _Rows:
     tolerance: float
 
     def reweight(
-        self,
-        value: np.ndarray,
-        weigh: Callable[[np.ndarray], np.ndarray],
+        self, value: np.ndarray, weigh: Callable[[np.ndarray], np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, int, bool]:
         """Return (value, weights, steps, converged) of reweighted least squares from `value`."""
         length = np.sqrt(np.mean(self.design**2, axis=0))
@@ -287,8 +286,8 @@ def mm_nnls(  # noqa: PLR0913  each argument is one documented choice
     -----
     Rows that a nightly job lifts are all too high: Huber's ψ bounds each one's pull but does not
     end it. A redescending ψ does, but has several solutions; the start picks the one near the
-    Huber line. Where more than about a fifth of the rows at some load are lifted, the start is
-    too far off for that.
+    Huber line. Two things stay: errors below about three standard deviations look like noise, and
+    where most rows at the lowest loads are lifted, the lift is their background.
 
     References
     ----------
@@ -303,7 +302,7 @@ def mm_nnls(  # noqa: PLR0913  each argument is one documented choice
     >>> cores = 0.085 * rps * np.exp(rng.normal(0, 0.03, 2000))
     >>> cores[:160] *= 1.5  # a nightly batch, one row in twelve
     >>> [fit(rps[:, None], cores).value.round(4).item() for fit in (huber_nnls, mm_nnls)]
-    [0.0853, 0.085]
+    [0.0854, 0.085]
     """
     start = huber_nnls(
         design,

@@ -63,6 +63,7 @@ def estimate(
 ) -> Estimate:
     """Fit usage to loads; where loads move as one, fit their sum and say so.
 
+    The line is the MM-estimate of :func:`capmodel.regression.mm_nnls`, Huber's where that keeps it.
     Two rules apply before the fit, both on the columns weighted by 1/ŷ. Loads whose remaining share
     is below 0.001 get one common coefficient (equal cost per query; the total is what the data
     know). A background (pods, idle) that is then still proportional to the load is set to 0 and its
@@ -84,7 +85,7 @@ def estimate(
     day
         Day number per row for the covariance, or None for independent rows.
     k
-        Huber's constant.
+        Huber's constant of the start.
 
     References
     ----------
@@ -179,7 +180,7 @@ def convex_excess(
     The median of ``y/ŷ − 1`` over the top 1 % of rows by load (at least 20). It counts when four
     rows in five lie above the line, on three days or more, and the median exceeds three standard
     errors, with days (or rows, without days) as the independent ones. The rows are taken as they
-    are: their Huber weights would hide what is asked, since at a bend the top rows look like
+    are: their robust weights would hide what is asked, since at a bend the top rows look like
     outliers.
 
     Parameters

@@ -11,7 +11,14 @@ from typing import Final
 
 import numpy as np
 
-from capmodel.regression import ChangePoint, change_points, group_median, huber_nnls, scaled_mad
+from capmodel.regression import (
+    ChangePoint,
+    change_points,
+    group_median,
+    huber_nnls,
+    mm_nnls,
+    scaled_mad,
+)
 
 __all__ = ["Step", "find_steps"]
 
@@ -47,7 +54,8 @@ def find_steps(  # noqa: PLR0913  each argument is one documented choice
 
     Daily medians of ``ln(y/ŷ)`` around one line are searched for steps; the line is then refitted
     to usage divided by the step's factor and the search repeated, so that a change of load is not
-    read as a change of cost.
+    read as a change of cost. That line is Huber's: it runs between regimes, where a redescending
+    one could settle on one of them. Steps are sized by the bisquare line of the rows after them.
 
     Parameters
     ----------
@@ -116,7 +124,7 @@ def _sized(
         until = min(edges[number + 2], step.index + _SIZING_DAYS)
         before = (day >= since) & (day < step.index)
         after = (day >= step.index) & (day < until)
-        value = huber_nnls(design[after], y[after], k=k, tolerance=1e-4).value
+        value = mm_nnls(design[after], y[after], k=k, tolerance=1e-4).value
         log, changed, widen = _step_size(design[before], y[before], value, background)
         error = 1.96 * step.se * widen
         low, high = np.exp(log - error), np.exp(log + error)

@@ -1,4 +1,4 @@
-"""RobustLinear: Huber-NNLS usage lines for every node of a history or frame of observations.
+"""RobustLinear: MM-NNLS usage lines for every node of a history or frame of observations.
 
 This module answers: which rows, which regime, which line, and what to say about it? The numbers
 happen in :mod:`capmodel.usage.estimate` and :mod:`capmodel.usage.regimes`.
@@ -42,8 +42,18 @@ _CONSTANT_LOAD: Final = 0.02
 _CORES_PER_POD: Final = 16.0
 """More busy cores per pod than this, with no value above 100, looks like percent."""
 
-_REMARKS: Final = ("not_identifiable", "regime_change")
+_REMARKS: Final = ("huber_kept", "not_identifiable", "regime_change")
 """Codes that say how to read a fit; the others doubt it."""
+
+_UNREAL: Final = 4.0
+"""Usage this far below the line says that the load was not real [standard deviations]."""
+
+_HUBER_KEPT: Final = {
+    "too_few_rows": "it would reject more than half of all rows",
+    "top_rows": "it would reject more than half of the rows at the largest loads seen",
+    "not_converged": "it did not converge",
+}
+"""Why the bisquare step was not taken, by :attr:`capmodel.regression.RobustFit.huber_kept`."""
 
 _CONVEX: Final = 0.03
 """More usage than this above the line, at the largest loads seen, is reported [ratio]."""
@@ -52,8 +62,9 @@ _CONVEX: Final = 0.03
 class RobustLinear(BaseModel):
     """Fit ``usage = per_pod · pods + Σ per_request · rps`` (databases: idle, reads, writes).
 
-    Huber-NNLS with relative weights, on the latest regime and at most `window_days` of it; see
-    :func:`capmodel.regression.huber_nnls`. Load-test rows count: they reach further.
+    MM-NNLS with relative weights (Huber start, bisquare final step), on the latest regime and at
+    most `window_days` of it; see :func:`capmodel.regression.mm_nnls`. Load-test rows count: they
+    reach further.
 
     Examples
     --------
@@ -73,7 +84,7 @@ class RobustLinear(BaseModel):
     min_rows: Annotated[int, Field(ge=10)] = 30
     """Fewest usable rows for a fit."""
     huber_k: Annotated[float, Field(gt=0)] = HUBER_K
-    """Huber's constant [standard deviations]."""
+    """Huber's constant, of the line that the bisquare step starts from [standard deviations]."""
     find_regimes: bool = True
     """Look for days on which the cost per unit of load changed."""
     min_change: Annotated[float, Field(gt=0)] = 0.05
@@ -228,8 +239,9 @@ def _latest(spec: RobustLinear, rows: Rows, steps: tuple[Step, ...]) -> Rows:
 def _usage(
     service: str, resource: str, rows: Rows, found: Estimate, regimes: tuple[Regime, ...]
 ) -> LinearUsage:
-    # Usage four standard deviations below the line: the load was not real and extends no range.
-    trusted = (found.fit.weights > 1 / 3) | (rows.y > found.fit.fitted)
+    # A load that was not real extends no range; rounding below an exact line is no such load.
+    below = (found.fit.fitted - rows.y) / found.fit.divisor
+    trusted = below < _UNREAL * found.fit.scale + 1e-9
     seen = rows.design[trusted]
     per_pod = math.nan
     if "per_pod" in rows.terms:
@@ -259,18 +271,12 @@ def _usage(
 
 
 def _notes(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]:
-    pods = rows.design[:, rows.terms.index("per_pod")] if "per_pod" in rows.terms else None
     unknown = [t for t, known in zip(usage.terms, usage.identifiable, strict=True) if not known]
-
-    def note(code: str, message: str, **data: object) -> Finding:
-        text = f"{usage.resource}: {message}"
-        severity: Severity = "info" if code in _REMARKS else "warning"
-        return Finding(code, severity, usage.service, text, {"resource": usage.resource, **data})
-
     if usage.regimes:
         step = usage.regimes[-1]
         what = "per request" if step.changed == "requests" else "at equal load"
-        yield note(
+        yield _note(
+            usage,
             "regime_change",
             f"usage {what} changed by {step.change_x - 1:+.1%} "
             f"({step.low - 1:+.1%} to {step.high - 1:+.1%}) on {step.start}; only rows since then "
@@ -279,16 +285,32 @@ def _notes(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]
             change_x=step.change_x,
         )
     if unknown:
-        yield note(
+        yield _note(
+            usage,
             "not_identifiable",
             f"{', '.join(unknown)}: the loads move together too closely, or matter too little, to "
             "tell these apart; the total is good for loads in the proportions seen",
             terms=unknown,
         )
+    if found.fit.huber_kept:
+        yield _note(
+            usage,
+            "huber_kept",
+            "gross errors are bounded in their pull, not rejected: the bisquare step was not "
+            f"taken, as {_HUBER_KEPT[found.fit.huber_kept]}",
+            reason=found.fit.huber_kept,
+        )
+    yield from _doubts(usage, rows, found)
+
+
+def _doubts(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]:
+    """Yield what speaks against the line itself: a wrong unit, a bend."""
+    pods = rows.design[:, rows.terms.index("per_pod")] if "per_pod" in rows.terms else None
     if usage.resource == "cpu_cores" and pods is not None and rows.y.max() <= 100:  # noqa: PLR2004
         per_pod = float(np.max(rows.y / pods))
         if per_pod > _CORES_PER_POD:
-            yield note(
+            yield _note(
+                usage,
                 "unit_suspect",
                 f"up to {per_pod:.3g} per pod and never above 100 looks like percent; expected "
                 "busy cores summed over pods: multiply by cores / 100 and by pods",
@@ -297,9 +319,16 @@ def _notes(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]
     load = rows.design[:, ~rows.background].sum(axis=1) / (1.0 if pods is None else pods)
     excess = convex_excess(rows.y, found.fit, load=load, day=rows.day)
     if excess > _CONVEX:
-        yield note(
+        yield _note(
+            usage,
             "convex_usage",
             f"usage grows faster than load: at the largest loads seen it is {excess:.1%} above the "
             "line, and beyond them more; plan with a margin or a load test",
             excess=excess,
         )
+
+
+def _note(usage: LinearUsage, code: str, message: str, **data: object) -> Finding:
+    severity: Severity = "info" if code in _REMARKS else "warning"
+    text = f"{usage.resource}: {message}"
+    return Finding(code, severity, usage.service, text, {"resource": usage.resource, **data})
