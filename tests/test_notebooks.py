@@ -45,7 +45,7 @@ def test_runs(path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3",
         resources={"metadata": {"path": str(FOLDER)}},

@@ -65,9 +65,9 @@ class Page(HTMLParser):
     def handle_endtag(self, tag):
         assert self._open.pop() == tag
         if tag == "th":
-            self.heads[self._caption].append("".join(self._cell).strip())
+            self.heads[self._caption].append("".join(self._cell or []).strip())
         elif tag == "td":
-            text = " ".join("".join(self._cell).split())
+            text = " ".join("".join(self._cell or []).split())
             self.tables[self._caption][-1].append((text, self._value))
         if tag in {"td", "th"}:
             self._cell = None
