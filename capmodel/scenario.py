@@ -177,9 +177,15 @@ def mixture_weights(scenarios: Sequence[Scenario]) -> np.ndarray:
 
 
 def check_names(
-    scenarios: Iterable[Scenario], *, roots: Iterable[str], events: Iterable[str]
+    scenarios: Iterable[Scenario],
+    *,
+    roots: Iterable[str],
+    events: Iterable[str],
+    follows: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Refuse scenarios that speak of unknown roots or events, naming the nearest known.
+
+    `follows` names the roots of what is called: it grows with them and has no growth of its own.
 
     Raises
     ------
@@ -197,7 +203,9 @@ def check_names(
         }
         for field, values in named.items():
             problems += [
-                _unknown(f"scenarios.{scenario.name}.{field}", root, "driver", roots)
+                _follower(f"scenarios.{scenario.name}", field, root, follows[root])
+                if follows is not None and root in follows
+                else _unknown(f"scenarios.{scenario.name}.{field}", root, "driver", roots)
                 for root in values
                 if root not in roots
             ]
@@ -208,6 +216,16 @@ def check_names(
         ]
     if problems:
         raise InputError(problems)
+
+
+def _follower(scenario: str, field: str, name: str, roots: Sequence[str]) -> Problem:
+    noun = {"growth_yoy_x": "growth", "demand_x": "demand", "peak": "the peak"}.get(field, "lifts")
+    return Problem(
+        where=f"{scenario}.{field}",
+        got=f'"{name}", which has calls',
+        expected=f"a root: {' or '.join(roots)}",
+        do=f"{name} follows {' and '.join(roots)}; state {noun} there.",
+    )
 
 
 def _unknown(where: str, name: str, kind: str, known: tuple[str, ...]) -> Problem:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from capmodel import documents
+from capmodel import callgraph, documents
 from capmodel.errors import InputError, Problem, nearest
 
 __all__ = [
@@ -159,6 +159,13 @@ class Pool(_Spec):
     prefix_mode: bool = False
     daemonsets: Daemonsets = Field(default_factory=Daemonsets)
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max is not None and self.today is not None and self.max < self.today:
+            msg = f"max {self.max} is below today {self.today}"
+            raise ValueError(msg)
+        return self
+
 
 class LoseZones(_Spec):
     """The failure of whole zones."""
@@ -222,6 +229,13 @@ class Policy(_Spec):
     """Accepted under a failure [ratio]; None: the same as `utilization`."""
     hold: tuple[Hold, ...] = Field(default_factory=_default_hold)
 
+    @model_validator(mode="after")
+    def _promises_something(self) -> Self:
+        if not self.hold:
+            msg = "hold is empty: the policy must promise something"
+            raise ValueError(msg)
+        return self
+
 
 class Topology(_Spec):
     """The estate as declared.
@@ -247,7 +261,12 @@ class Topology(_Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*_name_problems(self), *_reference_problems(self)]
+        problems = [
+            *_name_problems(self),
+            *_reference_problems(self),
+            *_missing_problems(self),
+            *_ignored_problems(self),
+        ]
         if not problems:
             problems = _cycle_problems(self)
         if problems:
@@ -262,7 +281,7 @@ class Topology(_Spec):
         ------
         InputError
             For an unreadable file, an unknown field (with line and nearest known field), a name
-            used twice, an unknown caller, or a cycle (named).
+            used twice, an unknown caller, a cycle (named), or a value that nothing would use.
         """
         return documents.read_model(cls, path)
 
@@ -280,12 +299,18 @@ class Topology(_Spec):
     @property
     def order(self) -> tuple[str, ...]:
         """Drivers, services and externals such that callers stand before the called."""
-        return _topological_order(_call_graph(self))[0]
+        return callgraph.ordered(_call_graph(self))[0]
 
     @property
     def roots(self) -> tuple[str, ...]:
         """The nodes that nothing declared calls: what the forecast is made for."""
         return tuple(n for n in (*self.drivers, *self.services) if not self.calls_of(n))
+
+    @property
+    def followers(self) -> dict[str, tuple[str, ...]]:
+        """The nodes that something calls, each with the roots that it follows."""
+        counts = callgraph.path_counts(_call_graph(self))
+        return {n: tuple(sorted(roots)) for n, roots in counts.items() if n not in roots}
 
     def tier_of(self, node: str) -> int:
         """Return a node's tier; databases, externals and pools take their strictest user's."""
@@ -302,12 +327,26 @@ class Topology(_Spec):
             users = tuple(n for n, s in self.services.items() if s.pool == node)
         return min((self.tier_of(u) for u in users if u in self.services), default=1)
 
+    def roots_of(self, node: str) -> tuple[str, ...]:
+        """Return the roots from which calls lead to a node, sorted; a root's is itself."""
+        part = callgraph.upstream(_call_graph(self), node)
+        return tuple(sorted(name for name, callers in part.items() if not callers))
+
+    def edges_to(self, node: str) -> tuple[tuple[str, str], ...]:
+        """Return every call (caller, called) on the way from the roots to a node, sorted."""
+        part = callgraph.upstream(_call_graph(self), node)
+        return tuple(sorted((c, name) for name, callers in part.items() for c in callers))
+
     def paths_to(self, node: str) -> tuple[tuple[str, ...], ...]:
-        """Return every path of calls from a root to a node, each root first."""
-        callers = self.calls_of(node)
-        if not callers:
-            return ((node,),)
-        return tuple((*path, node) for caller in callers for path in self.paths_to(caller))
+        """Return every path of calls from a root to a node, each root first.
+
+        Paths multiply with every layer of calls; :meth:`paths_text` lists the first ones only.
+        """
+        return tuple(callgraph.paths_to(_call_graph(self), node))
+
+    def paths_text(self, node: str, *, root: str | None = None) -> str:
+        """Return the paths to a node in words, at most 12 of them and how many more there are."""
+        return callgraph.paths_text(_call_graph(self), node, root=root)
 
 
 def _call_graph(topology: Topology) -> dict[str, tuple[str, ...]]:
@@ -368,36 +407,66 @@ def _reference_problems(topology: Topology) -> list[Problem]:
     return problems
 
 
-def _topological_order(
-    graph: dict[str, tuple[str, ...]],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return (order, cycle): callers first, and the nodes of one cycle, '' where there is none."""
-    done: dict[str, None] = {}
-    path: list[str] = []
+def _missing_problems(topology: Topology) -> list[Problem]:
+    """Return what nothing could be planned for: no demand at all, or externals nobody calls."""
+    problems = [
+        Problem(
+            where=f"externals.{name}.calls",
+            got="no calls",
+            expected="the drivers or services that call it, with calls per unit of each",
+            do="Write calls: {SERVICE: 0.5}, or remove the external.",
+        )
+        for name, external in topology.externals.items()
+        if not external.calls
+    ]
+    if not topology.drivers and not topology.services:
+        problems.append(
+            Problem(
+                where="topology",
+                got="no driver and no service",
+                expected="at least one of them",
+                do="Declare drivers: {NAME: {today_per_min: 600}}, or services.",
+            )
+        )
+    return problems
 
-    def visit(node: str) -> tuple[str, ...]:
-        if node in done:
-            return ()
-        if node in path:
-            return (*path[path.index(node) :], node)
-        path.append(node)
-        for caller in graph[node]:
-            cycle = visit(caller)
-            if cycle:
-                return cycle
-        path.pop()
-        done[node] = None
-        return ()
 
-    for node in graph:
-        cycle = visit(node)
-        if cycle:
-            return (), cycle
-    return tuple(done), ()
+def _ignored_problems(topology: Topology) -> list[Problem]:
+    """Return declared values that nothing would use."""
+    follows = [
+        (f"services.{name}.today_rps", service.today_rps)
+        for name, service in topology.services.items()
+        if service.calls
+    ]
+    for name, driver in topology.drivers.items():
+        if driver.calls:
+            follows.append((f"drivers.{name}.today_per_min", driver.today_per_min))
+            follows.append((f"drivers.{name}.peak_minute_x", driver.peak_minute_x))
+    problems = [
+        Problem(
+            where=where,
+            got=f"{value:g}, beside calls",
+            expected="either, for what has calls follows its callers",
+            do="Remove the value or the calls.",
+        )
+        for where, value in follows
+        if value is not None
+    ]
+    problems += [
+        Problem(
+            where=f"drivers.{name}.sigma_log",
+            got=f"{driver.sigma_log:g} without today_per_min",
+            expected="a declared level, which it spreads",
+            do="Declare today_per_min or remove sigma_log.",
+        )
+        for name, driver in topology.drivers.items()
+        if driver.sigma_log and driver.today_per_min is None
+    ]
+    return problems
 
 
 def _cycle_problems(topology: Topology) -> list[Problem]:
-    _, cycle = _topological_order(_call_graph(topology))
+    _, cycle = callgraph.ordered(_call_graph(topology))
     if not cycle:
         return []
     arrows = " -> ".join(reversed(cycle))

@@ -103,6 +103,7 @@ def estate(
         nodes={"general": NODE},
         today=today,
         surge=np.full(DAYS, 0.25) if surge is None else surge,
+        season_surge=0.25 if surge is None else float(surge.max()),
         database_cores={"db": 16.0},
         max_connections={"db": 4000.0},
         call_basis=dict.fromkeys(made.order, "fitted"),

@@ -12,7 +12,6 @@ from capmodel.capacity.estate import (
     Limit,
     autoscaled_pods,
     database_rates,
-    limits_of,
     nodes_needed,
     pods_needed,
     pool_pods_per_zone,
@@ -21,6 +20,7 @@ from capmodel.capacity.estate import (
     usage_of,
     zone_fill,
 )
+from capmodel.capacity.limits import limits_of
 from capmodel.capacity.loads import Loads
 from capmodel.errors import InputError
 from capmodel.topology import Hold, LoseZones
@@ -76,7 +76,8 @@ def test_usage_by_hand_at_one_hundred_checkouts_a_second() -> None:
         return float(found[0, 0])
 
     assert usage("api", "cpu_cores") == pytest.approx(0.05 * 200 + 0.085 * 400)
-    assert usage("underwriting", "cpu_cores") == pytest.approx(0.102 * 120)
+    # Nothing bounds underwriting: the 11 pods that run idle at 0.05 cores each.
+    assert usage("underwriting", "cpu_cores") == pytest.approx(0.102 * 120 + 0.05 * 11)
     assert usage("db", "cpu_cores") == pytest.approx(0.4 + 0.00156 * (3440 + 1160))
     assert usage("bureau", "quota") == pytest.approx(0.7 * 120)
     # api: 400 * 0.085 / (1.2 - 0.05) = 29.6, 30 pods; a quarter more in a rollout: 37.5, 38 of 20.

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from estates import DAYS, DRAWS, estate, loads
 
-from capmodel.capacity.estate import limits_of, usage_of
+from capmodel.capacity.estate import usage_of
+from capmodel.capacity.limits import limits_of
 from capmodel.capacity.sizing import (
     hard_row,
     hold_needs,

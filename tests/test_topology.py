@@ -26,7 +26,6 @@ ESTATE = {
     "externals": {
         "bureau": {"calls": {"checkout-api": 0.3}, "limit_rps": 80},
         "mail": {"calls": {"batch": 1}, "limit_rps": 10, "tier": 1},
-        "alone": {"limit_rps": 10},
     },
     "pools": {"general": {"types": ["m6i.4xlarge"]}, "spare": {"types": ["m6i.large"]}},
 }
@@ -47,7 +46,6 @@ def test_callers_stand_before_the_called() -> None:
     order = topology.order
     assert set(order) == {
         "checkouts", "account-service", "checkout-api", "edge-gateway", "batch", "bureau", "mail",
-        "alone",
     }  # fmt: skip
     for node in order:
         for caller in topology.calls_of(node):
@@ -91,7 +89,6 @@ def test_paths_lead_from_each_root() -> None:
         ("account-db", 2),  # the stricter of 2 and 3
         ("bureau", 0),
         ("mail", 1),  # declared, although its caller is of tier 3
-        ("alone", 1),  # nobody calls it
         ("general", 0),
         ("spare", 1),
     ],

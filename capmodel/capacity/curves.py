@@ -6,6 +6,7 @@ numbers, so a saved plan can be swept without its history.
 
 ``x`` is the multiple of today's event-free peak minute. Given multiples use integer pods and nodes,
 with ``ceil(v - 1e-9)``; the multiple at which a limit binds uses continuous ones (DESIGN §9).
+Where today's load is not known slopes are NaN, and so is every usage.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 __all__ = [
     "ConnectionsCurve",
@@ -33,6 +34,18 @@ X_MAX = 1e6
 """A limit that does not bind below this multiple never binds."""
 
 
+def _nan_of_none(value: object) -> object:
+    return math.nan if value is None else value
+
+
+Slope = Annotated[float, BeforeValidator(_nan_of_none)]
+"""Usage per multiple of today; NaN where today is not known, which a saved plan holds as null."""
+
+
+def _whole(units: float) -> float:
+    return units if math.isnan(units) else float(math.ceil(units - 1e-9))
+
+
 class _Curve(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +55,7 @@ class LinearCurve(_Curve):
 
     kind: Literal["linear"] = "linear"
     constant: float
-    slope: float
+    slope: Slope
 
     def usage(self, x: float, *, integer: bool = True) -> float:
         """Return the usage at a multiple [the limit's unit]."""
@@ -53,13 +66,15 @@ class LinearCurve(_Curve):
 class PodsCurve(_Curve):
     """Pods that the autoscaler runs: ``clamp(ceil(slope * x), minimum, maximum)``."""
 
-    slope: float
+    slope: Slope
     minimum: int = 0
     maximum: int | None = None
 
     def pods(self, x: float, *, integer: bool = True) -> float:
         """Return the pods at a multiple."""
-        wanted = math.ceil(self.slope * x - 1e-9) if integer else self.slope * x
+        wanted = _whole(self.slope * x) if integer else self.slope * x
+        if math.isnan(wanted):
+            return wanted
         if self.maximum is not None:
             wanted = min(wanted, self.maximum)
         return float(max(wanted, self.minimum))
@@ -78,7 +93,7 @@ class PooledCaller(_Curve):
     def connections(self, x: float, *, integer: bool = True) -> float:
         """Return the connections at a multiple."""
         pods = self.pods.pods(x, integer=integer) * (1 + self.surge)
-        return (math.ceil(pods - 1e-9) if integer else pods) * self.per_pod
+        return (_whole(pods) if integer else pods) * self.per_pod
 
 
 class ConnectionsCurve(_Curve):
@@ -116,10 +131,10 @@ class NodesCurve(_Curve):
         totals = [0.0] * len(self.usable)
         for service in self.services:
             pods = service.pods.pods(x, integer=integer) / zones
-            share = math.ceil(pods - 1e-9) if integer else pods
+            share = _whole(pods) if integer else pods
             totals = [t + share * r for t, r in zip(totals, service.requests, strict=True)]
         fill = max(t / u for t, u in zip(totals, self.usable, strict=True))
-        return float(zones * math.ceil(fill - 1e-9)) if integer else fill
+        return zones * _whole(fill) if integer else fill
 
 
 Curve = Annotated[LinearCurve | ConnectionsCurve | NodesCurve, Field(discriminator="kind")]
@@ -144,13 +159,16 @@ def multiple_at(curve: LinearCurve | ConnectionsCurve | NodesCurve, bound: float
     Returns
     -------
     float
-        The multiple; ``inf`` when the bound is never reached, 0 when it is reached without traffic.
+        The multiple; ``inf`` when the bound is never reached, 0 when it is reached without traffic,
+        NaN where today is not known.
 
     Examples
     --------
     >>> round(multiple_at(LinearCurve(constant=0.4, slope=3.12), 0.70 * 16), 3)
     3.462
     """
+    if math.isnan(curve.usage(1.0, integer=False)):
+        return math.nan
     if curve.usage(0.0, integer=False) >= bound:
         return 0.0
     if isinstance(curve, LinearCurve):
@@ -193,12 +211,13 @@ def sweep_points(
     """Return how full a limit is at given multiples, with integer pods and nodes.
 
     RED where `saturation` (the curve itself by default) exceeds the hard value, AMBER where the
-    usage exceeds policy * hard, GREEN otherwise.
+    usage exceeds policy * hard, GREY where it is not known, GREEN otherwise.
     """
     points = []
     for x in multiples:
         usage = curve.usage(x)
         full = usage if saturation is None else saturation.usage(x)
         status = "RED" if full > hard else "AMBER" if usage > policy_x * hard else "GREEN"
+        status = "GREY" if math.isnan(full) else status
         points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard, status=status))
     return tuple(points)

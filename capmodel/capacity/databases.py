@@ -78,12 +78,14 @@ class ClassLadder:
     """The classes that a database may run on.
 
     ``classes`` of one family, smallest first; ``today`` the name of the present one; ``declared``
-    an explicit `max_connections` parameter, None where the default of the class applies.
+    an explicit `max_connections` parameter, None where the default of the class applies; ``where``
+    it would be declared, for messages.
     """
 
     classes: tuple[DbClass, ...]
     today: str
     declared: int | None = None
+    where: str = "max_connections"
 
     @property
     def now(self) -> DbClass:
@@ -110,7 +112,10 @@ class ClassLadder:
         """Return the hard value of a limit on a class, see :func:`connection_limit`."""
         if limit == "cpu_cores":
             return float(candidate.vcpu)
-        return float(connection_limit(candidate, declared=self.declared, today=self.now))
+        connections = connection_limit(
+            candidate, declared=self.declared, today=self.now, where=self.where
+        )
+        return float(connections)
 
     @property
     def larger(self) -> tuple[DbClass, ...]:
@@ -393,6 +398,8 @@ def _rejection(candidate: DbClass, ladder: ClassLadder, need: ClassNeed) -> Reje
     worst: RejectedClass | None = None
     for limit in limits:
         wanted, policy_x = need.of(limit)
+        if wanted <= 0:
+            continue  # a database without pools needs no default of its max_connections
         allowed = policy_x * ladder.hard(candidate, limit)
         if wanted <= allowed + _SLACK:
             continue

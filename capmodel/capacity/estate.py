@@ -10,7 +10,6 @@ Shapes: D draws, N local days.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -22,14 +21,13 @@ from capmodel.capacity.curves import (
     LinearCurve,
     NodesCurve,
     PodsCurve,
-    PodsOnPool,
     PooledCaller,
 )
 from capmodel.capacity.nodes import Usable
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.use import DatabaseUse, ServiceUse, targets_of
+from capmodel.capacity.use import DatabaseUse, PodUse, ServiceUse, targets_of
 from capmodel.errors import InputError
-from capmodel.schema import Basis, worst_basis
+from capmodel.schema import Basis
 from capmodel.topology import Hold
 
 if TYPE_CHECKING:
@@ -38,9 +36,9 @@ if TYPE_CHECKING:
 
 Curves = LinearCurve | ConnectionsCurve | NodesCurve
 
-__all__ = ["Estate", "Limit", "limits_of", "nodes_needed", "pods_needed", "usage_of", "zone_fill"]
+__all__ = ["Estate", "Limit", "nodes_needed", "pods_needed", "usage_of", "zone_fill"]
 
-LimitName = Literal["cpu_cores", "memory_gib", "connections", "quota", "nodes"]
+LimitName = Literal["cpu_cores", "memory_gib", "replicas", "connections", "quota", "nodes"]
 AUTOSCALED = Hold(failure="none", quantile=0.5, up_to="utilization")
 """The row whose target the autoscaler runs at: the mean of the pods at the planned utilization."""
 SATURATED = Hold(failure="none", quantile="1-risk", up_to="hard")
@@ -59,6 +57,8 @@ class Estate:
     """Central load of each node in today's busiest minute [1/s]."""
     surge: np.ndarray
     """Extra pods of a rollout on each day, shape (N,) [ratio]."""
+    season_surge: float
+    """The largest of them in the season, for curves, which have no days [ratio]."""
     database_cores: Mapping[str, float]
     max_connections: Mapping[str, float]
     call_basis: Mapping[str, Basis]
@@ -114,160 +114,51 @@ def pods_curve(estate: Estate, name: str, hold: Hold = AUTOSCALED) -> PodsCurve:
     )
 
 
-def limits_of(estate: Estate) -> tuple[Limit, ...]:
-    """Return every limit of the estate, in the order of the topology."""
-    topology = estate.topology
-    limits: list[Limit] = []
-    for name in topology.services:
-        limits += _service_limits(estate, name)
-    for name in topology.databases:
-        limits += _database_limits(estate, name)
-    limits += [_quota_limit(estate, name) for name in topology.externals]
-    limits += [_nodes_limit(estate, name) for name in topology.pools if pool_services(estate, name)]
-    return tuple(limits)
-
-
-def _service_limits(estate: Estate, name: str) -> list[Limit]:
-    service = estate.services[name]
-    policy = estate.topology.policy
-    bound = math.nan if service.maximum is None else float(service.maximum)
-    limits = []
-    for use in service.uses:
-        background = 0.0 if math.isnan(bound) else use.per_pod * bound
-        line = LinearCurve(constant=background, slope=use.per_request * estate.today[name])
-        limits.append(
-            Limit(
-                node=name,
-                name="cpu_cores" if use.resource == "cpu_cores" else "memory_gib",
-                unit="cores" if use.resource == "cpu_cores" else "GiB",
-                tier=estate.topology.tier_of(name),
-                hard=bound * use.request,
-                policy_x=float(getattr(policy.utilization, use.resource)),
-                imbalance_x=service.imbalance_x,
-                basis=worst_basis([use.basis, estate.call_basis[name]]),
-                curve=line,
-                own_saturation=LinearCurve(
-                    constant=line.constant * service.imbalance_x,
-                    slope=line.slope * service.imbalance_x,
-                ),
-            )
-        )
-    return limits
-
-
-def _database_limits(estate: Estate, name: str) -> list[Limit]:
-    topology = estate.topology
-    database = topology.databases[name]
-    tier = topology.tier_of(name)
-    basis = worst_basis(estate.call_basis[user] for user in database.used_by)
-    limits = []
-    if name in estate.databases:
-        use = estate.databases[name]
-        idle, per_read, per_write = use.central
-        reads, writes = database_rates(estate, name, {u: estate.today[u] for u in database.used_by})
-        limits.append(
-            Limit(
-                node=name,
-                name="cpu_cores",
-                unit="cores",
-                tier=tier,
-                hard=estate.database_cores[name],
-                policy_x=topology.policy.utilization.database_cpu_cores,
-                imbalance_x=1.0,
-                basis=worst_basis([use.basis, basis]),
-                curve=LinearCurve(
-                    constant=idle, slope=float(per_read * reads + per_write * writes)
-                ),
-            )
-        )
-    callers = pooled_callers(estate, name)
-    if callers:
-        limits.append(
-            Limit(
-                node=name,
-                name="connections",
-                unit="connections",
-                tier=tier,
-                hard=estate.max_connections[name],
-                policy_x=topology.policy.utilization.connections,
-                imbalance_x=1.0,
-                basis=worst_basis([basis, *(estate.services[c.name].basis for c in callers)]),
-                curve=ConnectionsCurve(callers=callers),
-            )
-        )
-    return limits
-
-
 def pooled_callers(estate: Estate, name: str) -> tuple[PooledCaller, ...]:
     """Return the services that hold pools on a database, with the surge of a season day."""
     database = estate.topology.databases[name]
-    surge = float(estate.surge.min()) if len(estate.surge) else 0.0
     return tuple(
         PooledCaller(
             name=user,
             pods=pods_curve(estate, user),
             per_pod=caller.pool_max * caller.processes,
-            surge=surge,
+            surge=estate.season_surge,
         )
         for user, caller in database.used_by.items()
-        if caller.pool_max and estate.services[user].known
+        if caller.pool_max and _has_pods(estate, user)
     )
 
 
-def _quota_limit(estate: Estate, name: str) -> Limit:
-    external = estate.topology.externals[name]
-    return Limit(
-        node=name,
-        name="quota",
-        unit="1/s",
-        tier=estate.topology.tier_of(name),
-        hard=external.limit_rps,
-        policy_x=estate.topology.policy.utilization.quota,
-        imbalance_x=1.0,
-        basis=estate.call_basis[name],
-        curve=LinearCurve(constant=0.0, slope=estate.today[name]),
-    )
-
-
-def _nodes_limit(estate: Estate, name: str) -> Limit:
-    pool = estate.topology.pools[name]
-    members = pool_services(estate, name)
-    bound = pool.max if pool.max is not None else pool.today
-    return Limit(
-        node=name,
-        name="nodes",
-        unit="nodes",
-        tier=estate.topology.tier_of(name),
-        hard=math.nan if bound is None else float(bound),
-        policy_x=estate.topology.policy.utilization.nodes,
-        imbalance_x=1.0,
-        basis=worst_basis(
-            b for m in members for b in (estate.services[m].basis, estate.call_basis[m])
-        ),
-        curve=_nodes_curve(estate, name, AUTOSCALED),
-        own_saturation=_nodes_curve(estate, name, SATURATED),
-    )
-
-
-def _nodes_curve(estate: Estate, name: str, hold: Hold) -> NodesCurve:
-    node = estate.nodes[name]
-    return NodesCurve(
-        zones=estate.topology.pools[name].zones,
-        usable=(node.cpu_cores, node.memory_gib, float(node.pods)),
-        services=tuple(
-            PodsOnPool(name=m, pods=pods_curve(estate, m, hold), requests=pod_requests(estate, m))
-            for m in pool_services(estate, name)
-        ),
-    )
+def _has_pods(estate: Estate, name: str) -> bool:
+    """Return whether a service's pods are a number: they follow from load, or the maximum holds."""
+    service = estate.services[name]
+    return service.known and (service.maximum is not None or infeasible_use(estate, name) is None)
 
 
 def pool_services(estate: Estate, pool: str) -> tuple[str, ...]:
-    """Return the services whose pods run on a pool and whose pod count follows from load."""
+    """Return the services whose pods run on a pool and whose pod count follows from load.
+
+    Left out are those that no number of pods keeps within the policy: they need other pods first.
+    """
     return tuple(
         name
         for name, service in estate.topology.services.items()
-        if service.pool == pool and service.pod is not None and estate.services[name].known
+        if service.pool == pool
+        and service.pod is not None
+        and estate.services[name].known
+        and infeasible_use(estate, name) is None
     )
+
+
+def infeasible_use(estate: Estate, name: str) -> tuple[PodUse, Hold] | None:
+    """Return the (resource, row) that no number of pods of a service keeps, None where all hold."""
+    policy = estate.topology.policy
+    for hold in (AUTOSCALED, *policy.hold, SATURATED):
+        targets = targets_of(hold, policy)
+        use = estate.services[name].infeasible(targets, hard=hold.up_to == "hard")
+        if use is not None:
+            return use, hold
+    return None
 
 
 def pod_requests(estate: Estate, name: str) -> tuple[float, float, float]:
@@ -306,6 +197,10 @@ def usage_of(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
         return _database_cores(estate, loads, limit.node)
     if limit.name == "connections":
         return _connections(estate, loads, limit.node)
+    if limit.name == "replicas":
+        targets = targets_of(AUTOSCALED, estate.topology.policy)
+        service = estate.services[limit.node]
+        return ceil_units(service.pods(loads.day_peak(limit.node), targets=targets, hard=False))
     return _service_usage(limit, estate, loads)
 
 
@@ -333,8 +228,11 @@ def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     use = next(u for u in service.uses if u.resource == limit.name)
     load = loads.day_peak(limit.node)
     per_request = use.per_request_at(service.load_per_pod(targets))
-    pods = 0.0 if service.maximum is None else float(service.maximum)
-    return np.asarray(use.per_pod_draws * pods + per_request * load)
+    if service.maximum is not None:
+        return np.asarray(use.per_pod_draws * service.maximum + per_request * load)
+    pods = autoscaled_pods(estate, limit.node, load)
+    idle = np.where(np.isfinite(pods), pods, 0.0)  # no number of pods suffices: see infeasible_use
+    return np.asarray(use.per_pod_draws * idle + per_request * load)
 
 
 def database_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
@@ -353,14 +251,16 @@ def _database_cores(estate: Estate, loads: Loads, name: str) -> np.ndarray:
     instant = database_instant(estate, loads, name)
     callers = {user: loads.at(user, instant) for user in estate.topology.databases[name].used_by}
     reads, writes = database_rates(estate, name, callers)
-    return estate.databases[name].cores(np.asarray(reads), np.asarray(writes))
+    cores = estate.databases[name].cores(np.asarray(reads), np.asarray(writes))
+    return np.broadcast_to(cores, (len(cores), len(loads.dates)))  # without callers: idle each day
 
 
 def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day with the most connections to a database."""
+    targets = targets_of(AUTOSCALED, estate.topology.policy)
     mix = {
-        caller.name: max(caller.per_pod * caller.pods.slope, 1e-12)
-        / max(estate.today[caller.name], 1e-12)
+        caller.name: caller.per_pod
+        * max(min(estate.services[caller.name].pods_per_load(targets), 1e9), 1e-12)
         for caller in pooled_callers(estate, name)
     }
     return loads.instant(mix)

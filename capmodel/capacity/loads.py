@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -175,8 +174,7 @@ def weights_basis(
     topology: Topology, edges: Mapping[tuple[str, str], CallRatio], node: str
 ) -> Basis:
     """Return the weakest evidence on any path of calls to a node."""
-    steps = {pair for path in topology.paths_to(node) for pair in pairwise(path)}
-    return worst_basis(edges[pair].basis for pair in sorted(steps))
+    return worst_basis(edges[pair].basis for pair in topology.edges_to(node))
 
 
 def stated_peak_factor(

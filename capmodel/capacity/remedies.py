@@ -164,7 +164,7 @@ def pool_remedies(
     Formula: ``pool <= (policy * limit - connections of the others) / (pods * processes)``, proposed
     in steps of 5 where that is possible, and never below 5 or what the caller's own queries keep
     busy (Little's law: ``qps * hold / (pods * processes)``). Where no caller suffices alone, one
-    remedy cuts every pool by the same ratio.
+    remedy cuts every pool that allows it by the same ratio.
 
     Returns
     -------
@@ -318,8 +318,12 @@ def _every_pool(
     if after >= total:
         return ()
     pools = tuple(
-        (old.service, old.pool_max, new.pool_max) for old, new in zip(callers, cut, strict=True)
+        (old.service, old.pool_max, new.pool_max)
+        for old, new in zip(callers, cut, strict=True)
+        if new.pool_max < old.pool_max
     )
+    if len(pools) < 2:  # noqa: PLR2004  one pool alone was tried before, and does not suffice
+        return ()
     return (_pool_remedy("every pool_max", pools, after / limit, policy_x, terms),)
 
 

@@ -154,6 +154,6 @@ def first_limit(breaches: list[FirstBreach], days: int) -> np.ndarray:
         return np.zeros(0, dtype=int)
     day = np.stack([b.day for b in breaches])
     ratio = np.stack([b.ratio for b in breaches])
-    key = day - ratio / (1.0 + ratio)
+    key = day - 1.0 + 1.0 / (1.0 + ratio)  # day - ratio / (1 + ratio), for an infinite one too
     first = key.argmin(axis=0)
     return np.where(day.min(axis=0) >= days, -1, first)

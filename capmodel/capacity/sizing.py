@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capmodel.capacity.estate import (
+    SATURATED,
     Estate,
     Limit,
     pods_needed,
@@ -115,6 +116,9 @@ class Needs:
     """What each hold row asks on every path, unrounded: whole units come last."""
 
     holds: tuple[Hold, ...]
+    """The policy's rows; a row at saturation is added to the arrays where the policy has none."""
+    saturated: int
+    """Which row of the arrays is at saturation: the hottest pod full, no failure."""
     pods: Mapping[str, np.ndarray]
     """Service to pods before zones, shape (holds, S, D)."""
     nodes: Mapping[str, np.ndarray]
@@ -129,6 +133,8 @@ class Needs:
 def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> Needs:
     """Return what every hold row asks of every service and pool, path by path."""
     holds = estate.topology.policy.hold
+    row = hard_row(holds)
+    rows_asked = holds if row is not None else (*holds, SATURATED)
     inside = np.flatnonzero(season)
 
     def peak(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +151,7 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> N
     def stack(
         need: Callable[[str, Hold], list[np.ndarray]], name: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        rows = [[peak(days) for days in need(name, hold)] for hold in holds]
+        rows = [[peak(days) for days in need(name, hold)] for hold in rows_asked]
         return (
             np.stack([np.stack([value for value, _ in row]) for row in rows]),
             np.stack([np.stack([day for _, day in row]) for row in rows]),
@@ -158,6 +164,7 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> N
     nodes = {name: stack(nodes_of, name) for name in pools}
     return Needs(
         holds=holds,
+        saturated=rows_asked.index(SATURATED) if row is None else row,
         pods={name: value for name, (value, _) in pods.items()},
         nodes={name: value for name, (value, _) in nodes.items()},
         pods_day={name: day for name, (_, day) in pods.items()},

@@ -130,6 +130,18 @@ class ServiceUse:
         """Whether pods follow from load at all."""
         return bool(self.uses) or (self.today_pods is not None and self.today_rps > 0)
 
+    def infeasible(self, targets: Mapping[str, float], *, hard: bool) -> PodUse | None:
+        """Return the resource that idle pods alone fill beyond the target at the median, if any.
+
+        No number of pods brings it within: each brings its own idle usage. See :meth:`pods`.
+        """
+        imbalance = self.imbalance_x if hard else 1.0
+        for use in self.uses:
+            room = targets[use.resource] * use.request - use.per_pod_draws * imbalance
+            if np.median(room) <= 0:
+                return use
+        return None
+
     @property
     def basis(self) -> Basis:
         """Evidence of the pods: the uses', or assumed proportional to today's."""

@@ -66,7 +66,11 @@ def check_study(study: Study) -> Checked:
         attempt(lambda: mixture_weights(scenarios))
     if scenarios is not None and topology is not None and events is not None:
         names = (*events.names, *events.spans)
-        attempt(lambda: check_names(scenarios, roots=topology.roots, events=names))
+        attempt(
+            lambda: check_names(
+                scenarios, roots=topology.roots, events=names, follows=topology.followers
+            )
+        )
     if topology is not None and catalog is not None:
         problems += _catalog_problems(topology, catalog)
     if topology is not None and study.history is None and study.demand is None:

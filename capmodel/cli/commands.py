@@ -118,6 +118,8 @@ def capmodel() -> None:
 @_debug
 def plan(study_path: Path, out: Path | None, settings: Sequence[str], form: Format) -> None:
     """Check, fit and plan a study; print the headline, and write the review with --out."""
+    if out is not None:
+        _check_out(out)
     study = _read_study(study_path, settings)
     fit = _fit(study)
     with step("planning the scenarios"):
@@ -129,6 +131,14 @@ def plan(study_path: Path, out: Path | None, settings: Sequence[str], form: Form
     _note_warnings(plans, out)
     if out is not None:
         note(f"wrote {out}; open {out / 'review.html'} in a browser")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a folder that must not be replaced before the work, not after it."""
+    from capmodel.documents import check_replaceable  # noqa: PLC0415  pydantic
+    from capmodel.plan.planset import WRITTEN  # noqa: PLC0415  pandas
+
+    check_replaceable(out, known=WRITTEN)
 
 
 def _plan_text(plans: PlanSet, form: Format, *, ladder: bool) -> str:

@@ -8,7 +8,7 @@ pydantic models only as such, and none of capmodel's own.
 from __future__ import annotations
 
 from capmodel.documents.canonical import array_digest, canonical_json, sha256_hex
-from capmodel.documents.files import swap_folder, write_text_atomic
+from capmodel.documents.files import check_replaceable, swap_folder, write_text_atomic
 from capmodel.documents.strict_yaml import LocatedDict, read_yaml
 from capmodel.documents.validation import locate, parse_model, read_model, validate
 
@@ -16,6 +16,7 @@ __all__ = [
     "LocatedDict",
     "array_digest",
     "canonical_json",
+    "check_replaceable",
     "locate",
     "parse_model",
     "read_model",

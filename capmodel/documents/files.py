@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from capmodel.errors import InputError
 
-__all__ = ["swap_folder", "write_text_atomic"]
+__all__ = ["check_replaceable", "swap_folder", "write_text_atomic"]
 
 
 def swap_folder(
-    target: str | Path, write: Callable[[Path], object], *, ours: str = "plan.json"
+    target: str | Path,
+    write: Callable[[Path], object],
+    *,
+    ours: str = "plan.json",
+    known: Collection[str] | None = None,
 ) -> None:
     """Write a folder beside its place and put it there by a rename.
 
@@ -29,8 +33,9 @@ def swap_folder(
         it is replaced. Missing parents are made.
     write
         Called with an empty folder to write into. When it raises, `target` stays as it was.
-    ours
-        The file by which a folder of our own is known.
+    ours, known
+        The file by which a folder of our own is known, and the names that such a folder may hold;
+        None: any. See :func:`check_replaceable`.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def swap_folder(
     ['plan.json']
     """
     place = Path(target).resolve()
-    _check_replaceable(place, shown=str(target), ours=ours)
+    check_replaceable(target, ours=ours, known=known)
     with _workshop(place, shown=str(target)) as workshop:
         new, old = workshop / "new", workshop / "old"
         new.mkdir()
@@ -95,7 +100,26 @@ def write_text_atomic(path: str | Path, text: str) -> None:
         new.replace(place)
 
 
-def _check_replaceable(place: Path, *, shown: str, ours: str) -> None:
+def check_replaceable(
+    target: str | Path, *, ours: str = "plan.json", known: Collection[str] | None = None
+) -> None:
+    """Refuse a folder that :func:`swap_folder` must not replace.
+
+    Parameters
+    ----------
+    target
+        The folder; missing and empty ones are fine.
+    ours
+        The file by which a folder of our own is known.
+    known
+        The names that it may hold; anything else is somebody's work. None: any name.
+
+    Raises
+    ------
+    InputError
+        When it is a file, somebody else's folder, or holds something that is not ours.
+    """
+    place, shown = Path(target).resolve(), str(target)
     expected = f"a new folder, an empty one, or one that holds {ours}"
     if place.exists() and not place.is_dir():
         raise InputError.of(shown, got="a file", expected=expected, do="Name another folder.")
@@ -103,6 +127,18 @@ def _check_replaceable(place: Path, *, shown: str, ours: str) -> None:
         got = f"a folder that holds other files and no {ours}"
         do = "Name another folder, or empty this one."
         raise InputError.of(shown, got=got, expected=expected, do=do)
+    others = sorted(
+        entry.name
+        for entry in (place.iterdir() if place.is_dir() and known is not None else ())
+        if known is not None and entry.name not in known
+    )
+    if others:
+        raise InputError.of(
+            shown,
+            got=f"a folder that also holds {', '.join(others[:5])}",
+            expected=f"nothing in it besides {', '.join(sorted(known or ()))}",
+            do="Name a folder of its own: replacing this one would delete them.",
+        )
 
 
 @contextlib.contextmanager

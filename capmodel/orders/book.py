@@ -333,7 +333,10 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
 
 @dataclass(frozen=True, slots=True)
 class ConfigRequest:
-    """A changed setting of a service: what it bounds, its value today and the value needed."""
+    """A changed setting of a service: what it bounds, its value today and the value needed.
+
+    ``database`` is the one that the setting speaks of, '' where it speaks of none.
+    """
 
     service: str
     setting: str
@@ -342,6 +345,7 @@ class ConfigRequest:
     lead_days: int = 0
     because: str = ""
     fallback: str = ""
+    database: str = ""
 
 
 def config_order(
@@ -369,11 +373,13 @@ def config_order(
     latest = execute - request.lead_days * _DAY
     overdue = as_of > latest
     timing = f"overdue: had to be decided by {latest}" if overdue else f"deployed by {execute}"
+    names = [request.service, request.setting, *filter(None, [request.database])]
+    on = f" on {request.database}" if request.database else ""
     return Order(
-        id=f"config:{request.service}:{request.setting}",
+        id=":".join(["config", *names]),
         item=request.service,
         kind="config",
-        action=f"change {request.setting} of {request.service} from {request.from_value} to "
+        action=f"change {request.setting} of {request.service}{on} from {request.from_value} to "
         f"{request.to_value}",
         from_value=request.from_value,
         to_value=request.to_value,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capmodel.capacity.estate import infeasible_use
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.sizing import hard_row
+from capmodel.capacity.use import targets_of
 from capmodel.peaks import hour_mean_undersize
 from capmodel.plan.assumptions import assumptions_frame
 from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
@@ -33,18 +34,23 @@ from capmodel.plan.frames_supply import (
 )
 from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
-from capmodel.plan.supply import make_supply
+from capmodel.plan.supply import hold_text, make_supply
 from capmodel.schema import Finding, Findings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.capacity.sizing import LimitPaths
+    from capmodel.capacity.use import PodUse
     from capmodel.catalog import DbClass, NodeType
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
+    from capmodel.topology import Hold
 
 __all__ = ["assemble"]
+
+STALE_DAYS = 14
+"""A history that ends longer before the as-of date says little about today."""
 
 
 def assemble(solved: Solved) -> PlanSet:
@@ -105,23 +111,20 @@ def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.n
     """Return by (node, limit) on which paths it is exceeded once everything is ordered, (S, D)."""
     needs = solved.needs
     after: dict[tuple[str, str], np.ndarray] = {}
-    row = hard_row(needs.holds)
-    if row is not None:
-        for name, need in needs.pods.items():
-            maximum = solved.estate.services[name].maximum
-            if maximum is not None:
-                allowed = max(float(maximum), supply.services[MIXTURE, name].replicas)
-                after[name, "pods"] = ceil_units(need[row]) > allowed
-        for name, need in needs.nodes.items():
-            pool = solved.estate.topology.pools[name]
-            ordered = supply.pools[MIXTURE, name].placed.nodes
-            after[name, "nodes"] = ceil_units(need[row]) * pool.zones > max(
-                pool.today or 0, ordered
-            )
+    row = needs.saturated
+    for name, need in needs.pods.items():
+        maximum = solved.estate.services[name].maximum
+        if maximum is not None:
+            allowed = supply.services[MIXTURE, name].allowed(maximum)
+            after[name, "pods"] = ceil_units(need[row]) > allowed
+    for name, need in needs.nodes.items():
+        pool = solved.estate.topology.pools[name]
+        standing = max(pool.today or 0, supply.pools[MIXTURE, name].placed.nodes)
+        after[name, "nodes"] = ceil_units(need[row]) * pool.zones > standing
     for path in solved.paths:
         hard = _hard_after(solved, supply, path)
-        relief = supply.relieved.get(path.limit.node) if path.limit.name == "connections" else None
-        peak = path.season_peak if relief is None else relief.connections
+        pooled = path.limit.name == "connections"
+        peak = supply.connections[path.limit.node] if pooled else path.season_peak
         if math.isfinite(hard):
             after[path.limit.key] = peak > hard
     return after
@@ -158,17 +161,8 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
 
 def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:
     """Return what the plan itself has to say: missing evidence, extrapolation, infeasible needs."""
-    findings = _ignored(solved)
-    for name, service in solved.estate.services.items():
-        if solved.estate.topology.services[name].pod is not None and not service.known:
-            findings.append(
-                Finding(
-                    code="no_usage",
-                    severity="warning",
-                    service=name,
-                    message="neither usage nor replicas today are known: its pods are not planned",
-                )
-            )
+    findings = [*_ignored(solved), *_doubtful(solved)]
+    findings += [*_without_evidence(solved), *_infeasible(solved, supply)]
     for name, x in beyond.items():
         if x > 1:
             findings.append(
@@ -185,7 +179,7 @@ def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -
             )
     for (scenario, name), need in supply.services.items():
         maximum = solved.estate.services[name].maximum
-        if scenario == MIXTURE and maximum is not None and need.replicas > maximum:
+        if scenario == MIXTURE and maximum is not None and maximum < need.replicas < math.inf:
             findings.append(
                 Finding(
                     code="replicas_max",
@@ -196,6 +190,124 @@ def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -
                 )
             )
     return findings
+
+
+def _without_evidence(solved: Solved) -> list[Finding]:
+    """Return the services and databases that the plan cannot size, and what hangs on them."""
+    topology, estate = solved.estate.topology, solved.estate
+    found = []
+    for name, service in topology.services.items():
+        pooled = [n for n, db in topology.databases.items() if name in db.used_by]
+        concerned = service.pod is not None or service.pool or service.usage or pooled
+        if concerned and not estate.services[name].known:
+            missing = "its pods are not planned"
+            if service.replicas.today is not None and math.isnan(estate.today[name]):
+                missing = f"today's load behind its {service.replicas.today} pods is not known"
+            if pooled:
+                missing += f", and its connections to {', '.join(pooled)} are missing"
+            if service.usage and service.pod is None:
+                missing += "; declared usage needs a pod to fill"
+            found.append((name, f"pods do not follow from load: {missing}"))
+    now = "today's load is not known: nothing is told as a multiple of it"
+    found += [(name, now) for name, t in solved.fit.today.items() if math.isnan(t.value)]
+    unknown = "the use of cores is not known: its CPU is not planned"
+    found += [(name, unknown) for name in topology.databases if name not in estate.databases]
+    undeclared = "today's nodes are not declared: none can be ordered or compared"
+    found += [
+        (name, undeclared) for name in solved.needs.nodes if topology.pools[name].today is None
+    ]
+    alone = [
+        Finding("no_callers", "warning", name, "no service uses it: only its idle use is planned")
+        for name, database in topology.databases.items()
+        if not database.used_by
+    ]
+    return [*(Finding("no_evidence", "warning", name, message) for name, message in found), *alone]
+
+
+def _infeasible(solved: Solved, supply: Supply) -> list[Finding]:
+    """Return what no number of pods holds: at the median, or on too many paths for a hold row."""
+    found = [
+        _idle_beyond(solved, name, *over)
+        for name in solved.estate.topology.services
+        if (over := infeasible_use(solved.estate, name)) is not None
+    ]
+    told = {finding.service for finding in found}
+    needs = (*supply.services.items(), *supply.pools.items())
+    found += [
+        Finding(
+            code="infeasible",
+            severity="warning",
+            service=name,
+            message=(
+                f"{hold_text(row.hold)}: on too many paths idle pods exceed their target, no "
+                "number of pods holds; nodes follow from the other rows"
+            ),
+        )
+        for (scenario, name), need in needs
+        for row in need.rows
+        if scenario == MIXTURE and math.isinf(row.units) and name not in told
+    ]
+    return found
+
+
+def _idle_beyond(solved: Solved, name: str, use: PodUse, hold: Hold) -> Finding:
+    """Return the finding of a service whose idle pods exceed their target by themselves."""
+    estate, service = solved.estate, solved.estate.topology.services[name]
+    target = targets_of(hold, estate.topology.policy)[use.resource]
+    hottest = estate.services[name].imbalance_x if hold.up_to == "hard" else 1.0
+    words = "the hottest idle pod" if hottest > 1 else "an idle pod"
+    missing = [f"the nodes of {service.pool}"] if service.pool else []
+    if service.replicas.max is None:
+        databases = estate.topology.databases.items()
+        missing += [f"the connections of {n}" for n, db in databases if name in db.used_by]
+    return Finding(
+        code="infeasible",
+        severity="warning",
+        service=name,
+        message=(
+            f"{words} uses {use.per_pod * hottest:.4g} of {use.resource}, its target is "
+            f"{target:g} x {use.request:g} = {target * use.request:.4g}: no number of pods holds"
+            + (f"; left out of {' and '.join(missing)}" if missing else "")
+        ),
+        data={
+            "resource": use.resource,
+            "per_pod": use.per_pod,
+            "target": target,
+            "request": use.request,
+        },
+    )
+
+
+def _doubtful(solved: Solved) -> list[Finding]:
+    """Return databases that would be full today, and a history that ends far from as_of."""
+    found = [
+        Finding(
+            code="unit_suspect",
+            severity="warning",
+            service=path.limit.node,
+            message=(
+                f"uses {path.limit.curve.usage(1.0):.3g} cores today, its class has "
+                f"{path.limit.hard:g}; percent instead of cores?"
+            ),
+        )
+        for path in solved.paths
+        if path.limit.node in solved.estate.databases
+        and path.limit.name == "cpu_cores"
+        and path.limit.curve.usage(1.0) > path.limit.hard
+    ]
+    last, as_of = solved.fit.last_day, solved.request.as_of
+    if last is not None and not 0 < (as_of - last).days <= STALE_DAYS:
+        late = as_of > last
+        words = "the newest rows are old" if late else "rows after as_of are used"
+        found.append(
+            Finding(
+                code="as_of",
+                severity="warning",
+                service="",
+                message=f"the history ends on {last}, the plan is made as of {as_of}: {words}",
+            )
+        )
+    return found
 
 
 def _ignored(solved: Solved) -> list[Finding]:
@@ -253,7 +365,7 @@ def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
         },
         "peak_basis": "minute",
         "season_x": _season_multiples(solved),
-        "today_usd": str(today_usd(solved)),
+        "today_usd": None if (usd := today_usd(solved)) is None else str(usd),
         "freeze": [
             {"start": freeze.start.isoformat(), "end": freeze.end.isoformat()}
             for freeze in request.orders.freeze
@@ -266,9 +378,11 @@ def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
 
 
 def _season_multiples(solved: Solved) -> dict[str, float]:
-    """Return each scenario's P50 season peak of the first root, by multiple of today."""
+    """Return each scenario's P50 season peak of the first root, by multiple of today if known."""
     root = solved.fit.roots[0]
     today = solved.fit.today[root].per_second
+    if math.isnan(today):
+        return {}
     season = solved.request.season
     return {
         name: float(np.median(load.root_peak(root)[:, season].max(axis=1))) / today

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,10 @@ def _demand(solved: Solved) -> Iterator[Row]:
             source = "topology, today_per_min"
             sigma = topology.drivers[root].sigma_log
             yield f"level of {root}, log sd", sigma, "ratio", "assumed", "topology, sigma_log"
-        yield f"today of {root}", f"{today.value:.6g}", unit, today.basis, source
+        if root in topology.services and topology.services[root].today_rps is not None:
+            source = "topology, today_rps"
+        value = "not known" if math.isnan(today.value) else f"{today.value:.6g}"
+        yield f"today of {root}", value, unit, today.basis, source
         for kind, event in (("ordinary", False), ("event", True)):
             pool = fit.peaks.pool(root, "event" if event else "ordinary")
             text = f"median {float(pool.quantile(0.5)):.4g}, P95 {float(pool.quantile(0.95)):.4g}"
@@ -113,7 +117,8 @@ def _databases(solved: Solved) -> Iterator[Row]:
         source = (
             "topology" if database.max_connections is not None else "catalog, default of the class"
         )
-        hard = f"{solved.estate.max_connections[name]:g}"
+        connections = solved.estate.max_connections[name]
+        hard = "not known" if math.isnan(connections) else f"{connections:g}"
         yield f"max_connections of {name}", hard, "connections", "assumed", source
         yield (
             f"reads of {name} on readers",

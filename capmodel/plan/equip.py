@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,16 +26,24 @@ DEFAULT_IMBALANCE_X = 1.1
 
 
 def make_estate(
-    fit: CapacityFit, request: PlanRequest, calls: Mapping[tuple[str, str], CallRatio]
+    fit: CapacityFit,
+    request: PlanRequest,
+    calls: Mapping[tuple[str, str], CallRatio],
+    *,
+    larger: Mapping[str, float] = MappingProxyType({}),
 ) -> Estate:
-    """Return the estate of a fit, ready to be loaded."""
+    """Return the estate of a fit, ready to be loaded.
+
+    `larger` are the services sized by their own history: own / top-down [ratio].
+    """
     topology = fit.topology
     if request.risk is not None:
         risk = topology.policy.risk.model_copy(
             update={"tier_0": request.risk, "other": request.risk}
         )
         topology = topology.replace(policy=topology.policy.model_copy(update={"risk": risk}))
-    today = today_loads(fit, calls)
+    today = {name: load * larger.get(name, 1.0) for name, load in today_loads(fit, calls).items()}
+    surge = _surge(fit, request)
     return Estate(
         topology=topology,
         services={name: _service_use(fit, request, name, today) for name in topology.services},
@@ -45,7 +54,8 @@ def make_estate(
         },
         nodes={name: _pool_node(fit, request, name) for name in topology.pools},
         today=today,
-        surge=_surge(fit, request),
+        surge=surge,
+        season_surge=float(surge[request.season].max()),
         database_cores={
             name: float(request.catalog.db_class(db.engine, db.db_class).vcpu)
             for name, db in topology.databases.items()
@@ -65,9 +75,9 @@ def today_loads(fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio]) ->
 
 
 def _demand_basis(fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio], name: str) -> Basis:
-    roots = {path[0] for path in fit.topology.paths_to(name)}
+    roots = fit.topology.roots_of(name)
     return worst_basis(
-        [weights_basis(fit.topology, calls, name), *(root_basis(fit, r) for r in sorted(roots))]
+        [weights_basis(fit.topology, calls, name), *(root_basis(fit, r) for r in roots)]
     )
 
 

@@ -98,6 +98,8 @@ def _chain(
         yield from _database_steps(solved, limit.node, at)
     elif limit.name == "quota":
         yield from _load_steps(solved, limit.node, at)
+    elif limit.name == "replicas":
+        yield from _replicas_steps(solved, limit.node, at)
     else:
         yield from _service_steps(solved, path, at, beyond.get(limit.node, 0.0))
     usage = float(path.season_peak[at.scenario, at.draw])
@@ -125,7 +127,8 @@ def _hard_source(solved: Solved, path: LimitPaths) -> str:
     if limit.name == "nodes":
         return f"topology, {limit.node}.max, or the nodes of today"
     if limit.node in topology.services:
-        return f"topology, {limit.node}.replicas.max x pod"
+        each = "" if limit.name == "replicas" else " x pod"
+        return f"topology, {limit.node}.replicas.max{each}"
     if limit.name == "connections" and topology.databases[limit.node].max_connections is not None:
         return f"topology, {limit.node}.max_connections"
     return f"catalog, {topology.databases[limit.node].db_class}"
@@ -135,15 +138,14 @@ def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
     """Yield the roots' busiest minute, the calls, and the node's load."""
     instant = at.loads.instant({node: 1.0})
     for root, weight in at.loads.weights[node].items():
-        yield from _root_steps(solved, root, at)
-        routes = [p for p in solved.estate.topology.paths_to(node) if p[0] == root]
+        yield from _root_steps(solved, root, at, instant)
         if node != root:
             yield Factor(
                 f"x requests per event of {root}",
                 at.of(weight),
                 "ratio",
                 solved.estate.call_basis[node],
-                "; ".join(" > ".join(route) for route in routes),
+                solved.estate.topology.paths_text(node, root=root),
             )
     load = at.of(at.loads.at(node, instant))
     yield Factor(
@@ -151,14 +153,20 @@ def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
     )
 
 
-def _root_steps(solved: Solved, root: str, at: At) -> Iterator[Factor]:
+def _root_steps(
+    solved: Solved, root: str, at: At, instant: Mapping[str, np.ndarray]
+) -> Iterator[Factor]:
+    """Yield a root's load in an instant: hour mean and burst, or the load where roots meet."""
     minutes = solved.futures.roots[root]
     scenario = solved.request.scenarios[at.scenario]
     event = minutes.root.event[at.day]
     growth = scenario.growth_yoy_x.get(root)
     spans = {day.name: day.span for day in solved.fit.events.days}
     lift = assumed_lift(scenario, root, event, spans.get(event, event)) if event else None
-    burst, burst_source = at.of(minutes.burst_x), "fine history or prior"
+    burst = at.of(minutes.burst_x)
+    is_event = bool(solved.futures.event_days[at.day])
+    pool = solved.fit.peaks.pool(root, "event" if is_event else "ordinary")
+    burst_source = pool.note or f"{pool.n_hours} hours of fine history"
     if minutes.root.shape.shape[2] == 1:
         burst, burst_source = _declared_burst(solved, root)
     peak = at.of(at.loads.root_peak(root))
@@ -167,9 +175,19 @@ def _root_steps(solved: Solved, root: str, at: At) -> Iterator[Factor]:
     shown = minutes.root.lift_x[at.day] if lift is None else lift
     if event and math.isfinite(shown):
         words.append(f"lift {shown:.4g} ({'fitted' if lift is None else 'assumed'})")
-    basis: Basis = "assumed" if growth or lift is not None else minutes.root.basis
+    if root in scenario.demand_x:
+        words.append(f"demand_x {scenario.demand_x[root]:g}")
+    if root in scenario.peak:
+        words.append("stretched to the season peak that the scenario states")
+    stated = growth or lift is not None or root in {**scenario.demand_x, **scenario.peak}
+    basis: Basis = "assumed" if stated else minutes.root.basis
+    if len(instant) > 1:
+        # Roots peak in different hours: what adds up is each one's load in the common minute.
+        load = at.of(instant[root])
+        yield Factor(f"{root}, in the busiest minute of all", load, "1/s", basis, ", ".join(words))
+        return
     yield Factor(f"{root}, mean of the busiest hour", peak / burst, "1/s", basis, ", ".join(words))
-    burst_basis = solved.fit.peaks.basis(root, event=bool(solved.futures.event_days[at.day]))
+    burst_basis = pool.basis
     words_of_burst = "x busiest minute / mean of its hour"
     yield Factor(words_of_burst, burst, "ratio", burst_basis, burst_source)
 
@@ -192,6 +210,16 @@ def _without_growth(solved: Solved, root: str) -> str:
     return "fitted trend" if isinstance(demand, DemandFit) else "given forecast"
 
 
+def _replicas_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
+    service = solved.estate.services[name]
+    yield from _load_steps(solved, name, at)
+    yield Factor(
+        "x pods today", float(service.today_pods or 0), "pods", "assumed", "replicas.today"
+    )
+    today, basis = service.today_rps, solved.estate.call_basis[name]
+    yield Factor("/ load today", today, "1/s", basis, "pods follow load, no usage is known")
+
+
 def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) -> Iterator[Factor]:
     limit = path.limit
     service = solved.estate.services[limit.node]
@@ -199,7 +227,7 @@ def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) ->
     targets = targets_of(AUTOSCALED, solved.estate.topology.policy)
     yield from _load_steps(solved, limit.node, at)
     slope = at.of(use.per_request_at(service.load_per_pod(targets)))
-    note = "usage fit"
+    note = "topology, usage" if use.basis == "assumed" else "usage fit"
     if beyond_x > 1:
         note += f", {beyond_x:.2g} x the largest load per pod seen"
     yield Factor("x per_request", slope, f"{limit.unit} per 1/s", use.basis, note)
@@ -220,7 +248,7 @@ def _database_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
     instant = database_instant(solved.estate, at.loads, name)
     reads = writes = 0.0
     for root in sorted(instant):
-        yield from _root_steps(solved, root, at)
+        yield from _root_steps(solved, root, at, instant)
     for user, caller in database.used_by.items():
         load = at.of(at.loads.at(user, instant))
         reads += load * caller.reads * (1 - database.reads_on_readers)
@@ -234,9 +262,10 @@ def _database_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
         )
     yield Factor("= reads on the writer", reads, "1/s", "assumed", "sum over callers")
     yield Factor("= writes", writes, "1/s", "assumed", "sum over callers")
-    yield Factor("x per_read", at.of(use.per_read), "core-s/read", use.basis, "usage fit")
-    yield Factor("x per_write", at.of(use.per_write), "core-s/write", use.basis, "usage fit")
-    yield Factor("+ idle", at.of(use.idle), "cores", use.basis, "usage fit")
+    source = "topology, usage" if use.basis == "assumed" else "usage fit"
+    yield Factor("x per_read", at.of(use.per_read), "core-s/read", use.basis, source)
+    yield Factor("x per_write", at.of(use.per_write), "core-s/write", use.basis, source)
+    yield Factor("+ idle", at.of(use.idle), "cores", use.basis, source)
 
 
 def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -> Iterator[Factor]:
@@ -244,8 +273,9 @@ def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -
     database = solved.estate.topology.databases[name]
     surge = float(solved.estate.surge[at.day])
     sheet = connection_sheet(solved, scenario, name, {path.limit.key: path})
-    for root in sorted(connections_instant(solved.estate, at.loads, name)):
-        yield from _root_steps(solved, root, at)
+    instant = connections_instant(solved.estate, at.loads, name)
+    for root in sorted(instant):
+        yield from _root_steps(solved, root, at, instant)
     for row in sheet:
         caller = database.used_by[row["service"]]
         basis = solved.estate.services[row["service"]].basis
@@ -264,7 +294,7 @@ def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -
 def _pool_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
     instant = solved.needs.instants[name][at.scenario]
     for root in sorted(instant):
-        yield from _root_steps(solved, root, at)
+        yield from _root_steps(solved, root, at, instant)
     per_zone = pool_pods_per_zone(solved.estate, at.loads, name, AUTOSCALED, instant)
     zones = solved.estate.topology.pools[name].zones
     for service, pods in per_zone.items():

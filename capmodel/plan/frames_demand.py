@@ -118,7 +118,7 @@ def _season_row(solved: Solved, scenario: str, node: str, peaks: np.ndarray) -> 
         "own_p50": own.own_p50 if own and show else math.nan,
         "gap_x": own.gap_x if own and show else math.nan,
         "basis": solved.estate.call_basis[node],
-        "paths": "; ".join(" > ".join(path) for path in topology.paths_to(node)),
+        "paths": topology.paths_text(node),
     }
 
 

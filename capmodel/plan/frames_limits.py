@@ -117,14 +117,17 @@ def _multiple(curve: Curve, bound: float) -> float:
 
 
 def _breach_date(solved: Solved, medians: np.ndarray, bound: float, weights: np.ndarray) -> str:
-    """Return the first day whose P50 usage exceeds a bound, '' where none does.
+    """Return the first day of the season whose P50 usage exceeds a bound, '' where none does.
 
     For the mixture: the day by which scenarios of at least half the probability have breached.
     """
     if not math.isfinite(bound):
         return ""
-    never = len(solved.request.dates)
-    days = [int(over.argmax()) if (over := median > bound).any() else never for median in medians]
+    never, season = len(solved.request.dates), solved.request.season
+    days = [
+        int(over.argmax()) if (over := (median > bound) & season).any() else never
+        for median in medians
+    ]
     order = np.argsort(days, kind="stable")
     reached = np.cumsum(weights[order]) >= 0.5 - 1e-12
     day = days[order[int(reached.argmax())]]
@@ -164,7 +167,7 @@ def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> boo
         need, day, available = needs.nodes[limit.node], needs.nodes_day[limit.node], limit.hard
         zones = solved.estate.topology.pools[limit.node].zones
         whole = partial(whole_nodes, zones=zones)
-    elif limit.node in needs.pods and limit.name == "cpu_cores":
+    elif limit.node in needs.pods and limit.name == _first_use(solved, limit.node):
         service = solved.estate.topology.services[limit.node]
         if service.pool is None or service.replicas.max is None:
             return False
@@ -177,6 +180,12 @@ def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> boo
         need, day, holds=needs.holds, level=solved.levels[limit.tier], weights=weights, whole=whole
     )
     return any(row.hold.zones_lost and row.units > available for row in rows)
+
+
+def _first_use(solved: Solved, name: str) -> str:
+    """Return the limit that stands for a service's pods in the ladder."""
+    uses = solved.estate.services[name].uses
+    return uses[0].resource if uses else "replicas"
 
 
 def risk_frame(solved: Solved, after: Mapping[tuple[str, str], np.ndarray]) -> pd.DataFrame:

@@ -60,9 +60,14 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
     return tuple(lines)
 
 
-def today_usd(solved: Solved) -> Decimal:
-    """Return what today's nodes and classes would cost over the same season, on demand [USD]."""
+def today_usd(solved: Solved) -> Decimal | None:
+    """Return what today's nodes and classes would cost over the same season, on demand [USD].
+
+    None where some pool does not declare the nodes that it has today.
+    """
     catalog, topology, hours = solved.request.catalog, solved.estate.topology, hours_of(solved)
+    if any(topology.pools[name].today is None for name in solved.needs.nodes):
+        return None
     lines = [
         node_line(
             name,
@@ -120,7 +125,10 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
         ordinary, peak = days[pool]
         weights = scenario_weights(solved, scenario)
         organic, event = (float(v[mixture_quantile(v, 0.5, weights)]) for v in (ordinary, peak))
-        without = max((r.units for r in need.rows if not r.hold.zones_lost), default=event)
+        placed = need.placed.nodes
+        organic, event = (v if math.isfinite(v) else placed for v in (organic, event))
+        held = [r.units for r in need.rows if not r.hold.zones_lost and math.isfinite(r.units)]
+        without = max(held, default=event)
         declared = solved.estate.topology.pools[pool].today
         today = int(organic) if declared is None else declared
         cumulative = {
@@ -128,8 +136,8 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
             "organic": int(organic),
             "event": int(event),
             "headroom": int(max(without, event)),
-            "failure cover": need.placed.nodes,
-            "efficiency": need.placed.nodes,
+            "failure cover": placed,
+            "efficiency": placed,
         }
         steps = waterfall(cumulative, price_usd_per_hour=node.price_usd_per_hour, hours=hours)
         rows += [
@@ -196,6 +204,7 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
         p50 = float(
             path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)]
         )
+        units = limit.hard  # what the bound counts: nodes, requests, or the autoscaler's pods
         if limit.name == "quota":
             wanted = quota_needed(solved, path)
             words, lead = "raise the quota", topology.externals[limit.node].lead_days
@@ -204,15 +213,12 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
             words, lead = "add nodes", solved.request.orders.nodes.recommended_days
         else:
             need = supply.services[MIXTURE, limit.node]
-            wanted = (
-                need.replicas * limit.hard / max(solved.estate.services[limit.node].maximum or 1, 1)
-            )
+            units = float(solved.estate.services[limit.node].maximum or 1)
+            wanted = need.replicas
             words, lead = "raise replicas.max", 0
-        if wanted <= limit.hard and p50 <= limit.policy:
+        if not math.isfinite(wanted) or (wanted <= units and p50 <= limit.policy):
             continue
-        if limit.name in {"cpu_cores", "memory_gib"} and not math.isfinite(wanted):
-            continue
-        after = p50 / max(wanted, limit.hard)
+        after = p50 / limit.hard * units / max(wanted, units)
         rows.append(
             _remedy_row(
                 limit.node,
@@ -220,8 +226,8 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
                 1,
                 Remedy(
                     remedy=words,
-                    from_value=f"{limit.hard:,.6g}",
-                    to_value=f"{max(wanted, limit.hard):,.6g}",
+                    from_value=f"{units:,.6g}",
+                    to_value=f"{max(wanted, units):,.6g}",
                     utilization_after=after,
                     status_after=status_of(after, policy_x=limit.policy_x),
                     usd_season=None,

@@ -143,6 +143,7 @@ def _setting_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[O
                 lead_days=relief.lead_days,
                 because=f"connections of {name}",
                 fallback="a larger class, or a proxy",
+                database=name,
             )
             for service, before, after in relief.changes
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +28,8 @@ COLUMNS = ["overlay", "node", "limit", "needed", "today", "after_orders", "break
 def overlays_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """Return what the mixture's P50 season peak needs under each overlay, beside what is there.
 
-    ``needed`` units keep the planned utilization under a failure (``utilization_degraded``);
-    ``breaks`` is after the orders.
+    ``needed`` units keep the planned utilization under a failure (``utilization_degraded``), inf
+    where no zone is left; ``breaks`` is after the orders.
     """
     rows = [row for overlay in solved.request.overlays for row in _rows(solved, supply, overlay)]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -43,21 +42,25 @@ def _rows(solved: Solved, supply: Supply, overlay: LoseZonesOverlay) -> Iterator
     topology, estate, loads = solved.estate.topology, solved.estate, solved.futures.loads
     words = f"lose {overlay.zones} zone" + ("s" if overlay.zones > 1 else "")
     for name, instants in solved.needs.instants.items():
-        pairs = zip(loads, instants, strict=True)
-        fill = [zone_fill(estate, load, name, hold, instant) for load, instant in pairs]
-        whole = partial(whole_nodes, zones=topology.pools[name].zones)
-        needed = whole(_season_p50(solved, fill), hold)
+        zones = topology.pools[name].zones
+        needed = math.inf
+        if overlay.zones < zones:
+            pairs = zip(loads, instants, strict=True)
+            fill = [zone_fill(estate, load, name, hold, instant) for load, instant in pairs]
+            needed = whole_nodes(_season_p50(solved, fill), hold, zones=zones)
         today = topology.pools[name].today
-        after = float(supply.pools[MIXTURE, name].placed.nodes)
+        after = float(max(supply.pools[MIXTURE, name].placed.nodes, today or 0))
         yield _row(words, (name, "nodes"), needed, (today, after))
     for name in solved.needs.pods:
         service = topology.services[name]
         if service.pool is None or service.replicas.max is None:
             continue
-        pods = [pods_needed(estate, load, name, hold) for load in loads]
-        whole = partial(whole_pods, zones=topology.pools[service.pool].zones)
-        needed = whole(_season_p50(solved, pods), hold)
-        after = max(float(service.replicas.max), supply.services[MIXTURE, name].replicas)
+        zones = topology.pools[service.pool].zones
+        needed = math.inf
+        if overlay.zones < zones:
+            pods = [pods_needed(estate, load, name, hold) for load in loads]
+            needed = whole_pods(_season_p50(solved, pods), hold, zones=zones)
+        after = supply.services[MIXTURE, name].allowed(service.replicas.max)
         yield _row(words, (name, "replicas"), needed, (service.replicas.max, after))
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from capmodel.demand.paths import RootPaths
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.request import PlanRequest
+    from capmodel.topology import Topology
 
 __all__ = ["Futures", "OwnForecast", "make_futures"]
 
@@ -118,7 +119,7 @@ def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
     declared = {
         name: (today.value, topology.drivers[name].sigma_log if name in topology.drivers else 0.0)
         for name, today in fit.today.items()
-        if today.basis == "assumed" and not np.isnan(today.value) and not _covered(fit, name)
+        if _is_declared(topology, name) and not np.isnan(today.value) and not _covered(fit, name)
     }
     paths: dict[str, RootPaths] = {}
     if declared:
@@ -185,6 +186,12 @@ def _require_lifts(
         raise InputError(problems.values())
 
 
+def _is_declared(topology: Topology, name: str) -> bool:
+    if name in topology.drivers:
+        return topology.drivers[name].today_per_min is not None
+    return topology.services[name].today_rps is not None
+
+
 def _covered(fit: CapacityFit, name: str) -> bool:
     return fit.demand is not None and name in fit.demand.services
 
@@ -239,6 +246,19 @@ def _sharing_groups(fit: CapacityFit) -> list[list[str]]:
     return groups
 
 
+def _own_paths(
+    demand: DemandFit, request: PlanRequest, root_of: Mapping[str, str]
+) -> tuple[RootPaths, ...]:
+    """Return paths of services from their own history, with the lifts assumed for their roots."""
+    lifts = {
+        event: {n: by_root[root] for n, root in root_of.items() if root in by_root}
+        for event, by_root in request.scenarios[0].lift.items()
+    }
+    return demand.roots(
+        list(root_of), request.start, request.end, draws=OWN_DRAWS, seed=request.seed, lifts=lifts
+    )
+
+
 def _own_forecasts(
     fit: CapacityFit,
     request: PlanRequest,
@@ -249,12 +269,13 @@ def _own_forecasts(
 
     Growth, lifts and demand ratios of the first scenario apply to both: a service follows the root
     that feeds it. Left out is what cannot be compared: a service that several roots feed (no single
-    growth), one that was born since last season, and one with an event without evidence.
+    growth), one that was born since last season, one that its callers are declared never to call,
+    and one with an event without evidence.
     """
     if not isinstance(fit.demand, DemandFit):
         return ()
     scenario = request.scenarios[0]
-    feeding = {name: sorted({p[0] for p in fit.topology.paths_to(name)}) for name in fit.owns}
+    feeding = {name: fit.topology.roots_of(name) for name in fit.owns}
     names = [
         n
         for n in fit.owns
@@ -262,13 +283,7 @@ def _own_forecasts(
     ]
     if not names:
         return ()
-    lifts = {
-        event: {n: by_root[feeding[n][0]] for n in names if feeding[n][0] in by_root}
-        for event, by_root in scenario.lift.items()
-    }
-    drawn = fit.demand.roots(
-        names, request.start, request.end, draws=OWN_DRAWS, seed=request.seed, lifts=lifts
-    )
+    drawn = _own_paths(fit.demand, request, {n: feeding[n][0] for n in names})
     weights = call_weights(
         fit.topology,
         fit.calls,
@@ -287,11 +302,14 @@ def _own_forecasts(
             demand_x=_renamed(scenario.demand_x, root, path.service),
         )
         top_factor = factors[0][root] * weights[path.service][root]
+        top_down = _median_peak(paths[root], top_factor, request.season)
+        if top_down == 0:
+            continue  # declared to receive nothing: there is no ratio
         result.append(
             OwnForecast(
                 service=path.service,
                 own_p50=_median_peak(path, day_factor(path, follows), request.season),
-                top_down_p50=_median_peak(paths[root], top_factor, request.season),
+                top_down_p50=top_down,
             )
         )
     return tuple(result)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capmodel.capacity.estate import Estate, limits_of
+from capmodel.capacity.estate import Estate
+from capmodel.capacity.limits import limits_of
 from capmodel.capacity.risk import first_limit, probability, standard_error
 from capmodel.capacity.sizing import LimitPaths, Needs, levels_of, limit_paths, needs_of
 from capmodel.plan.assemble import assemble
@@ -61,7 +62,7 @@ class Solved:
 def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     """Return the arrays of a plan."""
     futures = make_futures(fit, request)
-    estate = make_estate(fit, request, futures.calls)
+    estate = make_estate(fit, request, futures.calls, larger=futures.larger)
     paths = tuple(
         limit_paths(limit, estate, futures.loads, season=request.season)
         for limit in limits_of(estate)

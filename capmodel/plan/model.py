@@ -16,11 +16,13 @@ from capmodel.capacity.loads import CallRatio
 from capmodel.demand import Batched, DemandFit, GivenDemand
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.events import Events
+from capmodel.history import History
 from capmodel.peaks import PeakFit, fit_peaks
 from capmodel.plan.calls import fit_calls
 from capmodel.plan.make import make_plan
 from capmodel.plan.observations import check_observations, digest_of, in_order
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
+from capmodel.plan.suspects import unit_findings
 from capmodel.plan.today import RootToday, declared_today, measured_today
 from capmodel.schema import Finding, Findings
 from capmodel.topology import Driver, Service, Topology
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.catalog import Catalog
-    from capmodel.history import History
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
     from capmodel.scenario import LoseZonesOverlay, Scenario
@@ -171,8 +172,9 @@ class CapacityModel:
             For disqualifying findings that are not accepted, and for nodes of the topology that
             neither history nor declaration describes.
         """
-        findings = self._checked(history, fine, accept)
+        _require_history(history)
         topology = self.topology or own_drivers(history)
+        findings = self._checked(history, fine, accept, units=unit_findings(topology, history))
         check_observations(observations, history)
         _require_described(topology, history, self.given, observations)
         clean = history.masked()
@@ -246,8 +248,11 @@ class CapacityModel:
             inputs={"fine": fine.digest()} if fine is not None else {},
         )
 
-    def _checked(self, history: History, fine: History | None, accept: Sequence[str]) -> Findings:
-        findings = history.check() + (fine.check(fine=True) if fine is not None else Findings())
+    def _checked(
+        self, history: History, fine: History | None, accept: Sequence[str], *, units: Findings
+    ) -> Findings:
+        findings = history.check() + units
+        findings = findings + (fine.check(fine=True) if fine is not None else Findings())
         refused = findings.errors(accept)
         if refused:
             raise InputError(
@@ -288,6 +293,17 @@ class CapacityModel:
             return PeakFit.assumed(topology.roots).with_declared(declared)
         roots = [r for r in topology.roots if r in fine.services]
         return fit_peaks(fine, events=self.events, services=roots).with_declared(declared)
+
+
+def _require_history(history: object) -> None:
+    """Refuse a frame where a validated history is wanted."""
+    if not isinstance(history, History):
+        raise InputError.of(
+            "fit",
+            got=type(history).__name__,
+            expected="a History",
+            do="Make one: History.from_frame(df, business_tz=...), or read_csv, read_parquet.",
+        )
 
 
 def _burst_findings(topology: Topology, peaks: PeakFit, given: GivenDemand | None) -> Findings:

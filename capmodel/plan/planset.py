@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PlanSet", "load_plan"]
 
+WRITTEN: Final = ("plan.json", "review.html", "review.md", "csv")
+"""What :meth:`PlanSet.write` puts into a folder, and all that it may replace there."""
 SCHEMA: Final = "capmodel.plan/1"
 PACKAGES: Final = ("capmodel", "numpy", "pandas", "scipy", "pydantic", "holidays")
 
@@ -279,7 +281,7 @@ class PlanSet:
             self.to_markdown(place / "review.md")
             report.write_csvs(self.frames, place / "csv")
 
-        documents.swap_folder(Path(folder), fill)
+        documents.swap_folder(folder, fill, known=WRITTEN)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

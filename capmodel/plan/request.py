@@ -118,12 +118,18 @@ class PlanRequest:
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
         problems = [
             *_date_problems(fit, horizon),
+            *_as_of_problems(made, horizon),
             *_number_problems(sampling),
             *_catalog_problems(fit.topology, catalog),
         ]
         if problems:
             raise InputError(problems)
-        check_names(scenarios, roots=fit.roots, events=_event_names(fit))
+        check_names(
+            scenarios,
+            roots=fit.roots,
+            events=_event_names(fit),
+            follows=fit.topology.followers,
+        )
         return cls(
             scenarios=tuple(scenarios),
             weights=mixture_weights(scenarios),
@@ -204,6 +210,20 @@ def _catalog_problems(topology: Topology, catalog: Catalog) -> list[Problem]:
         except InputError as error:
             problems += error.problems
     return problems
+
+
+def _as_of_problems(as_of: date, horizon: Horizon) -> list[Problem]:
+    end = horizon.end
+    if as_of < end or end <= horizon.start:
+        return []
+    return [
+        Problem(
+            where="as_of",
+            got=f"{as_of}, not before the horizon's end {end}",
+            expected="a day on which something can still be ordered",
+            do="Move as_of before the season, or plan a later horizon.",
+        )
+    ]
 
 
 def _date_problems(fit: CapacityFit, horizon: Horizon) -> list[Problem]:

@@ -21,6 +21,7 @@ PEAKS: Final = 3
 NOUNS: Final[Mapping[str, str]] = {
     "cpu_cores": "CPU",
     "memory_gib": "memory",
+    "replicas": "replicas",
     "connections": "connections",
     "quota": "quota",
     "nodes": "nodes",
@@ -33,9 +34,9 @@ def headline_of(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> 
         *_first_breaks(frames["limits"]),
         *_callers(frames),
         *_peaks(frames, meta),
-        *_orders(frames["orders"]),
+        *_orders(frames["orders"], frames["limits"]),
         *_risk(frames["risk"]),
-        *_cost(frames["cost"], Decimal(meta["today_usd"])),
+        *_cost(frames["cost"], meta["today_usd"]),
     ]
     return tuple(sentences)
 
@@ -52,7 +53,11 @@ def _main(meta: Mapping[str, Any]) -> str:
 def _first_breaks(limits: pd.DataFrame) -> list[str]:
     rows = limits[(limits["scenario"] == MIXTURE) & (limits["status"] != "GREY")]
     if rows.empty:
-        return ["No limit is bounded by evidence: declare limits, replicas.max or nodes today."]
+        unknown = (
+            "No limit is bounded by evidence, so nothing can be judged or ordered: declare limits, "
+            "replicas.max or the nodes of today."
+        )
+        return [unknown]
     broken = rows[rows["first_hard_breach"] != ""]
     if broken.empty:
         top = rows.sort_values("p_saturate", ascending=False, kind="stable").iloc[0]
@@ -63,11 +68,13 @@ def _first_breaks(limits: pd.DataFrame) -> list[str]:
         )
         return [closest]
     first = broken.iloc[0]
+    breaks_at = first["breaks_at_x"]
+    at = f", at {breaks_at:.2f} x today's traffic" if math.isfinite(breaks_at) else ""
     sentence = (
         f"First to break: {first['node']} {NOUNS[first['limit']]} on "
-        f"{_day(first['first_hard_breach'])}, at {first['breaks_at_x']:.2f} x today's traffic "
-        f"(the season's P50 peak needs {first['peak_p50']:,.5g} {first['unit']}, the limit is "
-        f"{first['hard']:,.5g}; exceeded with probability {first['p_saturate']:.0%})."
+        f"{_day(first['first_hard_breach'])}{at} (the season's P50 peak needs "
+        f"{first['peak_p50']:,.5g} {first['unit']}, the limit is {first['hard']:,.5g}; exceeded "
+        f"with probability {first['p_saturate']:.0%})."
     )
     rest = [
         f"{r.node} {NOUNS[str(r.limit)]} ({r.first_hard_breach})"
@@ -104,20 +111,23 @@ def _peaks(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> list[
         today = meta["today"].get(root, {}).get("value")
         unit = "/min" if peak["quantity"] == "per_min" else "/s"
         event = f", {humanize(peak['event'])}" if peak["event"] else ""
+        known = meta["today"].get(root, {}).get("basis") != "assumed" or peak["basis"] == "assumed"
+        burst = "" if known else "; the burst within the hour is assumed, give minutes"
         now = f"; today {today:,.0f}{unit}" if today and math.isfinite(today) else ""
         sentences.append(
             f"Scenario {name}: {root} peaks at {peak['peak_p50']:,.0f}{unit} (P95 "
-            f"{peak['peak_p95']:,.0f}) in the busiest minute of {_day(peak['date'])}{event}{now}."
+            f"{peak['peak_p95']:,.0f}) in the busiest minute of {_day(peak['date'])}{event}"
+            f"{now}{burst}."
         )
     if len(roots) > PEAKS:
         sentences.append(f"And {len(roots) - PEAKS} more in the frame demand.")
     return sentences
 
 
-def _orders(orders: pd.DataFrame) -> list[str]:
+def _orders(orders: pd.DataFrame, limits: pd.DataFrame) -> list[str]:
     """Return one sentence per order that costs money or is not GREEN, and one for the rest."""
     if orders.empty:
-        return ["Nothing has to be ordered."]
+        return [] if limits.empty else ["Nothing has to be ordered."]
     rows = orders.to_dict("records")
     big = [
         r for r in rows if r["status"] != "GREEN" or (isinstance(r["usd"], Decimal) and r["usd"])
@@ -161,13 +171,17 @@ def _risk(risk: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _cost(cost: pd.DataFrame, today: Decimal) -> list[str]:
+def _cost(cost: pd.DataFrame, today: str | None) -> list[str]:
     rows = cost[cost["scenario"] == MIXTURE]
     if rows.empty:
         return []
     total = sum(rows["usd"], Decimal(0))
-    sentence = (
-        f"The season costs {total:,.2f} USD on demand ({total - today:+,.2f} against today's nodes "
-        f"and classes over the same days), prices as of {rows['as_of'].min()}."
+    more = (
+        ""
+        if today is None
+        else f" ({total - Decimal(today):+,.2f} against today's nodes and classes over the same "
+        "days)"
     )
-    return [sentence]
+    return [
+        f"The season costs {total:,.2f} USD on demand{more}, prices as of {rows['as_of'].min()}."
+    ]

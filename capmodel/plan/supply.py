@@ -35,7 +35,14 @@ from capmodel.capacity.nodes import PodShape, PoolNodes, nodes_for
 from capmodel.capacity.remedies import Remedy, class_remedy, connection_remedies
 from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.risk import mixture_quantile
-from capmodel.capacity.sizing import HoldNeed, hold_needs, largest, whole_nodes, whole_pods
+from capmodel.capacity.sizing import (
+    HoldNeed,
+    hold_needs,
+    largest,
+    limit_paths,
+    whole_nodes,
+    whole_pods,
+)
 from capmodel.cost import season_hours, season_usd
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights
 from capmodel.topology import Hold
@@ -70,6 +77,10 @@ class ServiceNeed:
     def replicas(self) -> float:
         """Pods, at least the declared minimum; inf where no number suffices."""
         return max(self.needed.units, float(self.minimum))
+
+    def allowed(self, maximum: float) -> float:
+        """Return the pods that may run once all is ordered; nothing is where none would suffice."""
+        return max(maximum, self.replicas) if math.isfinite(self.replicas) else float(maximum)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,7 +117,7 @@ class Relief:
     """(service, pool_max today, pool_max needed)."""
     lead_days: int
     connections: np.ndarray
-    """Season peaks with the smaller pools, shape (S, D)."""
+    """Season peaks with the smaller pools, shape (S, D) [connections]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +129,8 @@ class Supply:
     databases: Mapping[tuple[str, str], DatabaseNeed]
     remedies: Mapping[tuple[str, str], tuple[Remedy, ...]]
     relieved: Mapping[str, Relief]
+    connections: Mapping[str, np.ndarray]
+    """Database to season peaks once everything is ordered, shape (S, D) [connections]."""
 
 
 def scenarios_of(solved: Solved) -> tuple[str, ...]:
@@ -145,32 +158,64 @@ def make_supply(solved: Solved) -> Supply:
     larger class: they cost nothing.
     """
     names = scenarios_of(solved)
+    services = {(s, n): _service(solved, s, n) for s in names for n in solved.needs.pods}
+    pools = {(s, n): _pool(solved, s, n) for s in names for n in solved.needs.nodes}
     paths = {path.limit.key: path for path in solved.paths}
+    planned = _with_ordered_pods(solved, services)
+    if planned is not solved:
+        paths.update(_connections_again(planned))
     remedies: dict[tuple[str, str], tuple[Remedy, ...]] = {}
     relieved: dict[str, Relief] = {}
     databases: dict[tuple[str, str], DatabaseNeed] = {}
     for name in solved.estate.topology.databases:
-        needs = {s: _database(solved, s, name, paths) for s in names}
-        for limit, found in _database_remedies(solved, needs[MIXTURE], name).items():
+        needs = {s: _database(planned, s, name, paths) for s in names}
+        for limit, found in _database_remedies(planned, needs[MIXTURE], name).items():
             remedies[name, limit] = found
-        relief = _relief(solved, name, paths, remedies.get((name, "connections"), ()))
+        relief = _relief(planned, name, paths, remedies.get((name, "connections"), ()))
         if relief is not None:
             relieved[name] = relief
             spared = paths[name, "connections"]
             paths[name, "connections"] = replace(spared, season_peak=relief.connections)
             needs = {
-                s: replace(_database(solved, s, name, paths), sheet=need.sheet,
+                s: replace(_database(planned, s, name, paths), sheet=need.sheet,
                            connections_p50=need.connections_p50)
                 for s, need in needs.items()
             }  # fmt: skip
         databases.update({(s, name): need for s, need in needs.items()})
     return Supply(
-        services={(s, n): _service(solved, s, n) for s in names for n in solved.needs.pods},
-        pools={(s, n): _pool(solved, s, n) for s in names for n in solved.needs.nodes},
+        services=services,
+        pools=pools,
         databases=databases,
         remedies=remedies,
         relieved=relieved,
+        connections={n: p.season_peak for (n, limit), p in paths.items() if limit == "connections"},
     )
+
+
+def _with_ordered_pods(solved: Solved, services: Mapping[tuple[str, str], ServiceNeed]) -> Solved:
+    """Return the plan with autoscalers raised as ordered: more pods open more connections."""
+    raised = {
+        name: replace(service, maximum=int(services[MIXTURE, name].replicas))
+        for name, service in solved.estate.services.items()
+        if service.maximum is not None
+        and (MIXTURE, name) in services
+        and service.maximum < services[MIXTURE, name].replicas < math.inf
+    }
+    if not raised:
+        return solved
+    estate = replace(solved.estate, services={**solved.estate.services, **raised})
+    return replace(solved, estate=estate)
+
+
+def _connections_again(planned: Solved) -> dict[tuple[str, str], LimitPaths]:
+    """Return the connections of every database with the pods as ordered."""
+    return {
+        path.limit.key: limit_paths(
+            path.limit, planned.estate, planned.futures.loads, season=planned.request.season
+        )
+        for path in planned.paths
+        if path.limit.name == "connections"
+    }
 
 
 def _relief(
@@ -220,6 +265,7 @@ def _ladder(solved: Solved, name: str) -> ClassLadder:
         classes=solved.request.catalog.db_ladder(database.engine, database.db_class),
         today=database.db_class,
         declared=database.max_connections,
+        where=f"databases.{name}.max_connections",
     )
 
 
@@ -244,7 +290,7 @@ def _database_remedies(
     def larger(limit: DbLimit) -> Remedy | None:
         return class_remedy(ladder, need=wanted, limit=limit, season_usd=bill)
 
-    within = _within(need, policy.connections)
+    within = _share(need.connections_p50, need.connections_level, policy.connections)
     if need.connections_p50 > within * hard:
         found["connections"] = connection_remedies(
             _callers(solved, need, name),
@@ -254,21 +300,19 @@ def _database_remedies(
             larger_class=larger("connections"),
         )
     cores = solved.estate.database_cores[name]
-    cpu = larger("cpu_cores") if need.cores_p50 > policy.database_cpu_cores * cores else None
+    share = _share(need.cores_p50, need.cores_level, policy.database_cpu_cores)
+    cpu = larger("cpu_cores") if need.cores_p50 > share * cores else None
     if cpu is not None:
         found["cpu_cores"] = (cpu,)
     return found
 
 
-def _within(need: DatabaseNeed, policy_x: float) -> float:
+def _share(p50: float, level: float, policy_x: float) -> float:
     """Return the share of a limit that the P50 may fill: the policy's, or less where risk binds.
 
-    The tier's level of the connections may reach the hard value, so the P50 may reach
-    ``P50 / level`` of it.
+    The tier's level may reach the hard value, so the P50 may reach ``P50 / level`` of it.
     """
-    if need.connections_level <= 0:
-        return policy_x
-    return min(policy_x, need.connections_p50 / need.connections_level)
+    return min(policy_x, p50 / level) if level > 0 else policy_x
 
 
 def _surge_at(solved: Solved, need: DatabaseNeed) -> float:
@@ -326,12 +370,14 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
         weights=scenario_weights(solved, scenario),
         whole=partial(whole_nodes, zones=topology.pools[name].zones),
     )
-    needed = largest(rows)
+    needed = largest([row for row in rows if math.isfinite(row.units)] or rows)
     loads = solved.futures.loads[needed.scenario]
     instant = solved.needs.instants[name][needed.scenario]
     per_zone = pool_pods_per_zone(solved.estate, loads, name, needed.hold, instant)
     shapes, counts, sheet = [], [], []
     for service, pods in per_zone.items():
+        if not math.isfinite(_at(pods, needed)):
+            continue  # no number of pods suffices on this path: the finding infeasible tells
         cores, gib, _ = pod_requests(solved.estate, service)
         count = int(_at(pods, needed))
         shapes.append(PodShape(service, cores, gib))
@@ -377,8 +423,8 @@ def _database(
     choice = choose_class(
         ladder,
         need=ClassNeed(
-            cpu_cores=max(cores[0], cores[1] * policy.database_cpu_cores),
-            connections=max(connections[0], connections[1] * policy.connections),
+            cpu_cores=_both(cores, policy.database_cpu_cores),
+            connections=_both(connections, policy.connections),
             cpu_policy_x=policy.database_cpu_cores,
             connections_policy_x=policy.connections,
         ),
@@ -394,11 +440,17 @@ def _database(
     )
 
 
+def _both(quantiles: tuple[float, float], policy_x: float) -> float:
+    """Return the need that keeps both quantiles when held within policy; 0 without evidence."""
+    p50, level = quantiles
+    return 0.0 if math.isnan(p50) else max(p50, level * policy_x)
+
+
 def _two_quantiles(
     path: LimitPaths | None, level: float, weights: np.ndarray
 ) -> tuple[float, float]:
     if path is None:
-        return 0.0, 0.0
+        return math.nan, math.nan
     at = [mixture_quantile(path.season_peak, q, weights) for q in (0.5, level)]
     return float(path.season_peak[at[0]]), float(path.season_peak[at[1]])
 
