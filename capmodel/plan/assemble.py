@@ -232,7 +232,8 @@ def _infeasible(solved: Solved, supply: Supply) -> list[Finding]:
         if (over := infeasible_use(solved.estate, name)) is not None
     ]
     told = {finding.service for finding in found}
-    needs = (*supply.services.items(), *supply.pools.items())
+    rows = [(*key, need.rows) for key, need in supply.services.items()]
+    rows += [(*key, need.rows) for key, need in supply.pools.items()]
     found += [
         Finding(
             code="infeasible",
@@ -243,8 +244,8 @@ def _infeasible(solved: Solved, supply: Supply) -> list[Finding]:
                 "number of pods holds; nodes follow from the other rows"
             ),
         )
-        for (scenario, name), need in needs
-        for row in need.rows
+        for scenario, name, asked in rows
+        for row in asked
         if scenario == MIXTURE and math.isinf(row.units) and name not in told
     ]
     return found
