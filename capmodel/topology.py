@@ -123,6 +123,7 @@ class Database(_Spec):
     """Declared; None: the default of the class, from the catalog."""
     proxy: bool = False
     cache_hit_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of reads that a cache in front answers [ratio]; kept, and no figure uses it yet."""
     tier: Annotated[int, Field(ge=0, le=3)] | None = None
     """None: the strictest tier among the callers."""
     usage: dict[str, Coefficients] = Field(default_factory=dict)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from capmodel.capacity.replicas import surge_pods
+from capmodel.capacity.replicas import SLACK, surge_pods
 from capmodel.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 DbLimit = Literal["cpu_cores", "connections"]
-
-_SLACK: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,9 +287,9 @@ def status_of(utilization: float, *, policy_x: float) -> Status:
     >>> [status_of(u, policy_x=0.85) for u in (0.769, 0.924, 1.069)]
     ['GREEN', 'AMBER', 'RED']
     """
-    if utilization > 1 + _SLACK:
+    if utilization > 1 + SLACK:
         return "RED"
-    return "AMBER" if utilization > policy_x + _SLACK else "GREEN"
+    return "AMBER" if utilization > policy_x + SLACK else "GREEN"
 
 
 def connection_limit(
@@ -401,7 +399,7 @@ def _rejection(candidate: DbClass, ladder: ClassLadder, need: ClassNeed) -> Reje
         if wanted <= 0:
             continue  # a database without pools needs no default of its max_connections
         allowed = policy_x * ladder.hard(candidate, limit)
-        if wanted <= allowed + _SLACK:
+        if wanted <= allowed + SLACK:
             continue
         if worst is None or wanted / allowed > worst.need / worst.allowed:
             worst = RejectedClass(candidate.name, limit, wanted, allowed)

@@ -21,7 +21,7 @@ from capmodel.capacity.databases import (
     connection_use,
     status_of,
 )
-from capmodel.capacity.replicas import ceil_units, surge_pods
+from capmodel.capacity.replicas import SLACK, ceil_units, surge_pods
 
 if TYPE_CHECKING:
     from capmodel.schema import Basis, Status
@@ -36,7 +36,6 @@ __all__ = [
     "rank_remedies",
 ]
 
-_SLACK: Final = 1e-9
 _SMALLEST_POOL: Final = 5
 """No pool is proposed below this [connections]: requests of one pod would queue for each other."""
 _POOL_STEP: Final = 5
@@ -173,7 +172,7 @@ def pool_remedies(
     """
     terms = terms or RemedyTerms()
     use = connection_use(callers, surge=surge)
-    if use.total <= policy_x * limit + _SLACK:
+    if use.total <= policy_x * limit + SLACK:
         return ()
     found: list[tuple[float, Remedy]] = []
     for caller in callers:
@@ -298,7 +297,7 @@ def _busy_pool(caller: Caller, terms: RemedyTerms) -> int:
 
 def _rounded_pool(largest: float, busy: int) -> int | None:
     """Return the pool to propose: a round number where one fits between busy and largest."""
-    whole = int(np.floor(largest + _SLACK))
+    whole = int(np.floor(largest + SLACK))
     if whole < busy:
         return None
     rounded = whole - whole % _POOL_STEP
@@ -311,7 +310,7 @@ def _every_pool(
     total = connection_use(callers, surge=surge).total
     ratio = policy_x * limit / total
     cut = [
-        replace(c, pool_max=min(c.pool_max, max(int(c.pool_max * ratio + _SLACK), floor)))
+        replace(c, pool_max=min(c.pool_max, max(int(c.pool_max * ratio + SLACK), floor)))
         for c, floor in ((c, _busy_pool(c, terms)) for c in callers)
     ]
     after = connection_use(cut, surge=surge).total

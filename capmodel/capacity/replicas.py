@@ -18,6 +18,7 @@ from capmodel.errors import InputError
 
 __all__ = [
     "HPA_TOLERANCE",
+    "SLACK",
     "BindingNeed",
     "BoundedReplicas",
     "ReplicaNeed",
@@ -36,7 +37,7 @@ Floats = npt.NDArray[np.float64]
 HPA_TOLERANCE: Final = 0.1
 """Default tolerance of the Kubernetes horizontal pod autoscaler [ratio]."""
 
-_SLACK: Final = 1e-9
+SLACK: Final = 1e-9
 """Rounding noise that a ceiling ignores [units]: 12.24 / 1.02 pods are 12, not 13."""
 
 
@@ -82,7 +83,7 @@ def ceil_units(units: npt.ArrayLike) -> Floats:
     [3.0, 4.0]
     """
     # Adding 0.0 turns the -0.0 of an empty load into 0.0.
-    return np.asarray(np.ceil(np.asarray(units, dtype=np.float64) - _SLACK) + 0.0)
+    return np.asarray(np.ceil(np.asarray(units, dtype=np.float64) - SLACK) + 0.0)
 
 
 def hpa_replicas(
@@ -124,7 +125,7 @@ def hpa_replicas(
     goal = np.asarray(target, dtype=np.float64)
     _require(bool(np.all(goal > 0)), "target", target, "more than 0")
     ratio = np.asarray(metric, dtype=np.float64) / goal
-    steady = np.abs(ratio - 1.0) <= tolerance + _SLACK
+    steady = np.abs(ratio - 1.0) <= tolerance + SLACK
     return np.asarray(np.where(steady, pods, ceil_units(pods * ratio)))
 
 

@@ -6,19 +6,17 @@ This module answers: by how much does this event change this service's day, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from capmodel.demand.cohort import Cohort, Lender
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD
+from capmodel.events.days import OBSERVED
 from capmodel.schema import Basis
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["EventEffect", "event_effect"]
-
-OBSERVED: Final = "_observed"
-"""Ends the name of a public holiday kept on another date than its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from capmodel.demand.design import HOURS, Window, gram, predict, project
+from capmodel.regression import scaled_mad
 
 __all__ = [
     "Backtests",
@@ -41,7 +42,6 @@ CLIP_PASSES: Final = 2
 SOLVE_TOLERANCE: Final = 1e-7
 SOLVE_STEPS: Final = 60
 ERROR_FLOOR: Final = 1e-8
-MAD_TO_SD: Final = 1.4826
 BACKTEST_DAYS: Final = 90
 BACKTEST_SHIFT_DAYS: Final = 28
 BACKTESTS: Final = 3
@@ -190,7 +190,7 @@ def _clipped(
     residual = z - fitted
     for s in range(z.shape[2]):
         usual = residual[ordinary, :, s][seen[ordinary, :, s]]
-        spread = MAD_TO_SD * float(np.median(np.abs(usual))) if len(usual) else 0.0
+        spread = scaled_mad(usual) if len(usual) else 0.0
         bound = CLIP_AT * max(spread, CLIP_FLOOR)
         residual[ordinary, :, s] = np.clip(residual[ordinary, :, s], -bound, bound)
     return np.asarray(fitted + residual)

@@ -127,16 +127,14 @@ def check_replaceable(
         got = f"a folder that holds other files and no {ours}"
         do = "Name another folder, or empty this one."
         raise InputError.of(shown, got=got, expected=expected, do=do)
-    others = sorted(
-        entry.name
-        for entry in (place.iterdir() if place.is_dir() and known is not None else ())
-        if known is not None and entry.name not in known
-    )
+    if known is None or not place.is_dir():
+        return
+    others = sorted(entry.name for entry in place.iterdir() if entry.name not in known)
     if others:
         raise InputError.of(
             shown,
             got=f"a folder that also holds {', '.join(others[:5])}",
-            expected=f"nothing in it besides {', '.join(sorted(known or ()))}",
+            expected=f"nothing in it besides {', '.join(sorted(known))}",
             do="Name a folder of its own: replacing this one would delete them.",
         )
 

@@ -10,6 +10,7 @@ __all__ = ["OBSERVED", "PUBLIC_HOLIDAY", "EventDay", "day_name"]
 
 PUBLIC_HOLIDAY: Final = "public_holiday"
 OBSERVED: Final = "_observed"
+"""Ends the name of a public holiday kept on another date than its own."""
 
 
 @dataclass(frozen=True, slots=True)

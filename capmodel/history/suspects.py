@@ -44,7 +44,6 @@ MAX_GIB_PER_POD: Final = 4096.0
 """Median memory per pod beyond which the column holds MiB or bytes [GiB]."""
 MAX_GIB: Final = 1e8
 """Memory or storage beyond which the column holds bytes [GiB]: 100 PB."""
-PER_MIN_PER_RPS: Final = 60.0
 
 SPIKE_RATIO: Final = 100.0
 """A counter jump is this many times the largest value outside …"""

@@ -15,7 +15,7 @@ from capmodel.capacity.loads import CallRatio
 from capmodel.errors import InputError
 from capmodel.history import local_cube
 from capmodel.peaks import is_event_day
-from capmodel.regression import huber_nnls
+from capmodel.regression import huber_nnls, scaled_mad
 from capmodel.schema import Finding
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _fit_node(
         ratios = huber_nnls(x[recent], target[recent]).value
     log_ratio = np.full(len(dates), np.nan)
     log_ratio[usable] = np.log(target[usable] / (x[usable] @ ratios))
-    sd = 1.4826 * float(np.median(np.abs(log_ratio[recent] - np.median(log_ratio[recent]))))
+    sd = scaled_mad(log_ratio[recent], center=None)
     log_se = _week_error(log_ratio[recent])
     event_x, event_se = _event_regime(log_ratio[usable & is_event], sd)
     return [

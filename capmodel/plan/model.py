@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from capmodel.capacity.loads import CallRatio
+from capmodel.capacity.use import POD_RESOURCES
 from capmodel.demand import Batched, DemandFit, GivenDemand
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.events import Events
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from capmodel.scenario import LoseZonesOverlay, Scenario
 
 __all__ = ["CapacityFit", "CapacityModel"]
-
-POD_RESOURCES = ("cpu_cores", "memory_gib")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
