@@ -50,7 +50,7 @@ class Task:
     @property
     def first(self) -> np.datetime64:
         """First training day."""
-        return np.datetime64(self.origin - len(self.train), "D")
+        return self.origin - np.timedelta64(len(self.train), "D")
 
 
 def data_dir() -> Path:
@@ -105,9 +105,10 @@ def pedestrians() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         yield f"akl {sensor}", *by_days(hours, raw[sensor])
 
 
-GROUPS: dict[
-    str, tuple[Callable[[], Iterator[tuple[str, np.ndarray, np.ndarray]]], Callable[[], Events], int]
-] = {
+Reader = Callable[[], Iterator[tuple[str, np.ndarray, np.ndarray]]]
+"""Yields name, days of shape (N,) and hours of shape (N, 24) of each series."""
+
+GROUPS: dict[str, tuple[Reader, Callable[[], Events], int]] = {
     "comed": (comed, lambda: Events.country("US", 2010, 2019), 12),
     "bikes": (bikes, lambda: Events.country("US", 2010, 2013), 2),
     "i94": (traffic, lambda: Events.country("US", 2011, 2019), 4),
@@ -123,7 +124,7 @@ def calendar(group: str) -> Events:
 
 
 def known_calendar(task: Task) -> Events:
-    """Return the holidays of the training days and their future returns: nothing announced since."""
+    """Return the holidays of the training days and their returns: nothing announced since."""
     whole = calendar(task.group)
     seen = whole.between(task.first.astype(object), task.origin.astype(object)).names
     return Events(tuple(day for day in whole.days if day.name in seen))

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_demand_design import dense
 
-from capmodel.demand.design import Window
+from capmodel.demand.design import Window, predict
 from capmodel.demand.penalties import CONFIGURATIONS
-from capmodel.demand.solve import backtest_windows, fill, restore, select, standardise
+from capmodel.demand.filling import fill
+from capmodel.demand.scale import restore, standardise
+from capmodel.demand.solve import select, statistics
+from capmodel.demand.systems import Systems, backtest_windows
 from capmodel.events import Events
 
 DAYS = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-07-01"))
@@ -38,7 +41,7 @@ def test_gaps_are_solved_exactly(window, smooth):
     z[rng.random(z.shape) < 0.3] = np.nan
     z[40:61, :, 1] = np.nan
     penalty = window.design.penalties(REFERENCE)
-    filled = fill(window, z, penalty=penalty)
+    filled = fill(Systems.of(window, [REFERENCE]), z)
     assert filled.unsolved.max() < 1e-6
     x = dense(window.design, window.rows)
     for s in range(3):
@@ -57,26 +60,71 @@ def test_outliers_are_pulled_in_but_never_on_event_days(window, smooth):
     calm = int(np.flatnonzero(window.ordinary)[50])
     z[calm, 5, 0] += 8
     z[event, :, 0] += 5
-    filled = fill(window, z, penalty=window.design.penalties(REFERENCE))
+    filled = fill(Systems.of(window, [REFERENCE]), z)
     assert abs(filled.z[calm, 5, 0] - smooth[calm, 5, 0]) < 1
     np.testing.assert_allclose(filled.z[event, :, 0], z[event, :, 0])
 
 
+def test_sparse_gaps_and_dense_ones_are_filled_alike(window, smooth):
+    """The quick route for scattered gaps against the equations' own solution."""
+    z = smooth.copy()
+    z[np.random.default_rng(6).random(z.shape) < 0.03] = np.nan
+    systems = Systems.of(window, [REFERENCE])
+    quick = fill(systems, z).z
+    z[60:75, :, 2] = np.nan  # one dense series does not change the route of the others
+    some = fill(systems, z).z
+    np.testing.assert_array_equal(some[:, :, :2], quick[:, :, :2])
+    x = dense(window.design, window.rows)
+    seen = ~np.isnan(z[:, :, 0].ravel())
+    system = x[seen].T @ x[seen] + np.diag(systems.reference_penalty)
+    exact = x @ np.linalg.solve(system, x[seen].T @ z[:, :, 0].ravel()[seen])
+    missed = np.abs(quick[:, :, 0].ravel() - exact).reshape(z.shape[:2])
+    gap = np.isnan(z[:, :, 0])
+    assert missed[gap & window.ordinary[:, None]].max() < 2e-3  # of a standard deviation of 1
+    assert gap[~window.ordinary].any()
+    assert missed[gap & ~window.ordinary[:, None]].max() < 0.05
+
+
+def test_lower_bounds_are_raised_to_what_they_hide(window):
+    """Ten evenings cut off at a ceiling: the EM recovers the level that dropping them would bias."""
+    rng = np.random.default_rng(8)
+    hours = 0.8 * np.sin(2 * np.pi * (np.arange(24) - 9) / 24)
+    truth = hours[None, :, None] + 0.15 * rng.standard_normal((len(DAYS), 24, 1))
+    ceiling = 0.75
+    censored = truth > ceiling
+    seen = np.minimum(truth, ceiling)
+    systems = Systems.of(window, [REFERENCE])
+    means = {}
+    for name, z, mask in (
+        ("raised", seen, censored),
+        ("as if measured", seen, None),
+        ("dropped", np.where(censored, np.nan, truth), None),
+    ):
+        filled = fill(systems, z, censored=mask)
+        means[name] = filled.z[:, 15].mean()
+    assert means["raised"] == pytest.approx(truth[:, 15].mean(), abs=0.02)
+    assert means["as if measured"] < truth[:, 15].mean() - 0.06
+    assert means["dropped"] < truth[:, 15].mean() - 0.06
+
+
 def test_backtest_errors_equal_those_of_separate_dense_fits(window, smooth):
-    names = ["local_level", "linear"]
-    penalties = np.array([window.design.penalties(CONFIGURATIONS[n]) for n in names])
-    selection = select(window, smooth, penalties=penalties, kappa=2.0)
-    x = dense(window.design, window.rows).reshape(len(DAYS), 24, -1)
-    windows = selection.windows
+    """Fits and judgement of ordinary days on the columns that speak of them."""
+    chosen = [CONFIGURATIONS[n] for n in ("local_level", "linear")]
+    systems = Systems.of(window, chosen)
+    selection = select(systems, statistics(systems, smooth), kappa=2.0)
+    x = dense(window.design, window.rows).reshape(len(DAYS), 24, -1)[:, :, systems.quiet]
+    windows = systems.backtests
     assert len(windows.cuts) == 3
     errors = np.zeros((2, 3))
     for cut in windows.cuts:
         judged = np.arange(cut, cut + windows.days)
         judged = judged[window.ordinary[judged]]
-        early = x[:cut].reshape(-1, x.shape[2])
-        for g, penalty in enumerate(penalties):
+        calm = np.flatnonzero(window.ordinary[:cut])
+        early = x[calm].reshape(-1, x.shape[2])
+        for g, configuration in enumerate(chosen):
+            penalty = window.design.penalties(configuration)[systems.quiet]
             beta = np.linalg.solve(
-                early.T @ early + np.diag(penalty), early.T @ smooth[:cut].reshape(-1, 3)
+                early.T @ early + np.diag(penalty), early.T @ smooth[calm].reshape(-1, 3)
             )
             missed = smooth[judged] - np.einsum("nhp,ps->nhs", x[judged], beta)
             errors[g] += (missed**2).mean(axis=(0, 1)) / 3
@@ -86,9 +134,20 @@ def test_backtest_errors_equal_those_of_separate_dense_fits(window, smooth):
 
 
 def test_kappa_zero_averages(window, smooth):
-    penalties = np.array([window.design.penalties(c) for c in CONFIGURATIONS.values()])
-    selection = select(window, smooth, penalties=penalties, kappa=0.0)
-    np.testing.assert_allclose(selection.weights, 1 / len(penalties))
+    systems = Systems.of(window, list(CONFIGURATIONS.values()))
+    selection = select(systems, statistics(systems, smooth), kappa=0.0)
+    np.testing.assert_allclose(selection.weights, 1 / len(CONFIGURATIONS))
+
+
+def test_single_precision_keeps_five_digits(window, smooth):
+    chosen = list(CONFIGURATIONS.values())
+    betas = []
+    for dtype in (np.float64, np.float32):
+        systems = Systems.of(window, chosen, dtype=dtype)
+        z = fill(systems, smooth.astype(dtype)).z
+        selection = select(systems, statistics(systems, z), kappa=2.0)
+        betas.append(predict(window.design, window.rows, selection.beta))
+    np.testing.assert_allclose(betas[1], betas[0], atol=2e-5)
 
 
 def test_the_transform_is_undone_exactly():

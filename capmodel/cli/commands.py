@@ -5,14 +5,24 @@ Heavy imports stand inside the commands, so that help and wrong arguments answer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from capmodel.cli.backtests import backtest
+from capmodel.cli.options import (
+    PLAN,
+    SCENARIO,
+    STUDY,
+    debug_option,
+    format_option,
+    read_study,
+    set_option,
+)
 from capmodel.cli.progress import note, step
-from capmodel.cli.tables import FORMATS, Format, in_format, say, sections
+from capmodel.cli.tables import Format, in_format, say, sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +30,6 @@ if TYPE_CHECKING:
     from capmodel.plan import CapacityFit, PlanSet, Study
 
 __all__ = ["capmodel"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 LADDER_ROWS: Final = 15
 LADDER: Final = (
@@ -42,58 +50,12 @@ Example: capmodel plan data/fixtures/shop/study.yaml --out review/
 """
 
 
-def _remember_debug(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001  click's signature
-    asked = context.find_root().obj
-    if value and isinstance(asked, dict):
-        asked["debug"] = True
-
-
-_debug = click.option(
-    "--debug",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_remember_debug,
-    help="Show the traceback of an error.  [default: off]",
-)
-_set = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help=(
-        "Override a field of the study, for example scenarios.base.growth_yoy_x.checkouts=1.4; "
-        "in the field's own unit; may be repeated.  [default: the study as written]"
-    ),
-)
-
-
-def _format_of(csv_holds: str) -> Callable[[F], F]:
-    return click.option(
-        "--format",
-        "form",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        help=f"Form of the result on standard output; csv and json hold {csv_holds}.",
-    )
-
-
-_STUDY: Final = click.argument("study_path", metavar="STUDY", type=click.Path(path_type=Path))
-_PLAN: Final = click.argument("plan_path", metavar="PLAN", type=click.Path(path_type=Path))
-_SCENARIO: Final = click.option(
-    "--scenario",
-    metavar="NAME",
-    help="Scenario to explain, or mixture.  [default: the likeliest scenario]",
-)
-
-
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
 )
 @click.version_option(package_name="capmodel", message="%(prog)s %(version)s")
-@_debug
+@debug_option
 def capmodel() -> None:
     """Plan capacity: what breaks first, when, and what to order by which date.
 
@@ -102,8 +64,11 @@ def capmodel() -> None:
     """
 
 
+capmodel.add_command(backtest)
+
+
 @capmodel.command(short_help="Make the plan: headline, ladder, review.")
-@_STUDY
+@STUDY
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -113,14 +78,14 @@ def capmodel() -> None:
         "is replaced.  [default: write nothing]"
     ),
 )
-@_set
-@_format_of("the whole ladder and the whole plan")
-@_debug
+@set_option
+@format_option("the whole ladder and the whole plan")
+@debug_option
 def plan(study_path: Path, out: Path | None, settings: Sequence[str], form: Format) -> None:
     """Check, fit and plan a study; print the headline, and write the review with --out."""
     if out is not None:
         _check_out(out)
-    study = _read_study(study_path, settings)
+    study = read_study(study_path, settings)
     fit = _fit(study)
     with step("planning the scenarios"):
         plans = study.plan(fit)
@@ -167,13 +132,13 @@ def _note_warnings(plans: PlanSet, out: Path | None) -> None:
 
 
 @capmodel.command(short_help="Check a study's files and history.")
-@_STUDY
-@_set
-@_format_of("every column")
-@_debug
+@STUDY
+@set_option
+@format_option("every column")
+@debug_option
 def check(study_path: Path, settings: Sequence[str], form: Format) -> None:
     """Read every file of a study and check it; exit 2 where a fit would refuse the data."""
-    study = _read_study(study_path, settings)
+    study = read_study(study_path, settings)
     from capmodel.cli.checks import check_study  # noqa: PLC0415  pandas
 
     with step("reading and checking the history"):
@@ -194,22 +159,22 @@ def check(study_path: Path, settings: Sequence[str], form: Format) -> None:
 
 
 @capmodel.command(short_help="Fit: growth, lifts, usage, calls.")
-@_STUDY
+@STUDY
 @click.option(
     "--table",
     "name",
     type=click.Choice(FIT_TABLES),
     help="Print this table alone; csv needs one.  [default: all four]",
 )
-@_set
-@_format_of("every column and row")
-@_debug
+@set_option
+@format_option("every column and row")
+@debug_option
 def fit(study_path: Path, name: str | None, settings: Sequence[str], form: Format) -> None:
     """Fit a study and print growth, event lifts, usage per unit of load, and calls."""
     if form == "csv" and name is None:
         message = f"csv holds one table: add --table {'|'.join(FIT_TABLES)}"
         raise click.UsageError(message)
-    fitted = _fit(_read_study(study_path, settings))
+    fitted = _fit(read_study(study_path, settings))
     from capmodel.cli.summaries import SHOWN, fit_tables  # noqa: PLC0415  pandas
 
     tables = fit_tables(fitted)
@@ -220,12 +185,12 @@ def fit(study_path: Path, name: str | None, settings: Sequence[str], form: Forma
 
 
 @capmodel.command(short_help="Show the chain of factors behind a limit.")
-@_PLAN
+@PLAN
 @click.argument("node")
 @click.argument("limit")
-@_SCENARIO
-@_format_of("every column")
-@_debug
+@SCENARIO
+@format_option("every column")
+@debug_option
 def explain(plan_path: Path, node: str, limit: str, scenario: str | None, form: Format) -> None:
     """Print the chain of factors behind a limit's P50, for example: core-db connections."""
     say(in_format(_read_plan(plan_path).explain(node, limit, scenario=scenario), form))
@@ -240,7 +205,7 @@ def _multiples(_context: click.Context, _option: click.Parameter, value: str) ->
 
 
 @capmodel.command(short_help="How full is each limit at k times today?")
-@_PLAN
+@PLAN
 @click.option(
     "--x",
     "multiples",
@@ -250,8 +215,8 @@ def _multiples(_context: click.Context, _option: click.Parameter, value: str) ->
     metavar="X,X,…",
     help="Multiples of today's traffic [ratio], with commas between.",
 )
-@_format_of("every column")
-@_debug
+@format_option("every column")
+@debug_option
 def sweep(plan_path: Path, multiples: tuple[float, ...], form: Format) -> None:
     """Print how full each limit is at multiples of today's traffic, without failures.
 
@@ -284,8 +249,8 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     metavar="NAME,NAME",
     help="Compare two scenarios of one plan instead of two plans.  [default: none]",
 )
-@_format_of("every column")
-@_debug
+@format_option("every column")
+@debug_option
 def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> None:
     """Print what changed from plan OLD to plan NEW, or between two scenarios of one plan."""
     if (new is None) == (scenarios is None):
@@ -306,7 +271,7 @@ def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> No
 
 
 @capmodel.command(short_help="Write a saved plan as HTML or Markdown.")
-@_PLAN
+@PLAN
 @click.option(
     "--out",
     required=True,
@@ -314,7 +279,7 @@ def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> No
     metavar="FILE",
     help="The file to write: .html for a page, .md for Markdown.  [required, no default]",
 )
-@_debug
+@debug_option
 def report(plan_path: Path, out: Path) -> None:
     """Write a saved plan as one self-contained HTML page, or as Markdown."""
     if out.suffix not in REPORTS:
@@ -327,19 +292,6 @@ def report(plan_path: Path, out: Path) -> None:
         else:
             plans.to_markdown(out)
     note(f"wrote {out}")
-
-
-def _read_study(path: Path, settings: Sequence[str]) -> Study:
-    overrides = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not (name and equals):
-            message = f"--set {setting}: write PATH=VALUE, for example seed=8"
-            raise click.UsageError(message)
-        overrides[name.strip()] = value.strip()
-    from capmodel.plan import Study  # noqa: PLC0415  pandas, pydantic
-
-    return Study.read(path, overrides=overrides)
 
 
 def _fit(study: Study) -> CapacityFit:

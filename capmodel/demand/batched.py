@@ -7,15 +7,19 @@ and gathers what could not be fitted; the fit itself answers questions (:mod:`.f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from capmodel.demand.cohort import LONG_DAYS, Cohort, Lender, Settings, fit_cohort
+from capmodel.demand.cohort import LONG_DAYS, Cohort, Lender, fit_cohort
+from capmodel.demand.design import Window
 from capmodel.demand.fit import DemandFit
 from capmodel.demand.panel import Panel, read_panel
 from capmodel.demand.penalties import CONFIGURATIONS
+from capmodel.demand.systems import Systems
+from capmodel.demand.uncertainty import fleet_prior, out_of_sample
 from capmodel.errors import nearest
 from capmodel.schema import Finding, Findings
 
@@ -138,21 +142,36 @@ class Batched(BaseModel):
 
     def _cohorts(self, panel: Panel, events: Events) -> tuple[list[Cohort], Lender | None]:
         """Fit the long cohorts first, so that they can lend to the short ones."""
-        settings = Settings(
-            events=events,
-            configurations=tuple(CONFIGURATIONS[name] for name in self.configurations),
-            kappa=self.kappa,
-        )
+        configurations = [CONFIGURATIONS[name] for name in self.configurations]
         cohorts: list[Cohort] = []
         lender: Lender | None = None
         is_long = True
+        systems: Systems | None = None
         for first, columns in _groups(panel):
             if is_long and len(panel.dates) - first < LONG_DAYS:
                 lender, is_long = Lender.of(cohorts), False
+            if systems is None or systems.window.design.n_days != len(panel.dates) - first:
+                systems = Systems.of(Window.over(panel.dates[first:], events), configurations)
             cohorts.append(
-                fit_cohort(panel, columns, first=first, settings=settings, lender=lender)
+                fit_cohort(
+                    panel,
+                    columns,
+                    first=first,
+                    systems=systems,
+                    kappa=self.kappa,
+                    lender=lender,
+                )
             )
-        return cohorts, Lender.of(cohorts) if is_long else lender
+        return _with_errors(cohorts), Lender.of(cohorts) if is_long else lender
+
+
+def _with_errors(cohorts: list[Cohort]) -> list[Cohort]:
+    """Return the cohorts with their errors shrunk toward those of the whole fleet."""
+    prior = fleet_prior([c.misses for c in cohorts if c.misses is not None])
+    return [
+        replace(c, errors=out_of_sample(c.misses, prior, n_services=len(c.services)))
+        for c in cohorts
+    ]
 
 
 def _groups(panel: Panel) -> Iterator[tuple[int, np.ndarray]]:

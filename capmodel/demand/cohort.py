@@ -11,24 +11,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
-from capmodel.demand.design import HOURS, Design, Rows, Window, gram, predict
-from capmodel.demand.penalties import CONFIGURATIONS, REFERENCE, Configuration
-from capmodel.demand.solve import Scale, fill, restore, select, standardise
+from capmodel.demand.design import HOURS, Design, Rows, Window, predict
+from capmodel.demand.filling import fill
+from capmodel.demand.scale import Scale, restore, standardise
+from capmodel.demand.shortrange import ShortRange, fit_short_range
+from capmodel.demand.solve import select, statistics
+from capmodel.demand.systems import Systems
 from capmodel.demand.uncertainty import (
     EventSpread,
+    Misses,
     OutOfSample,
     event_spread,
     fill_weeks,
-    out_of_sample,
+    measure_misses,
 )
 
 if TYPE_CHECKING:
     from capmodel.demand.panel import Panel
-    from capmodel.events import Events
 
-__all__ = ["LONG_DAYS", "Cohort", "Lender", "LentEvent", "Settings", "fit_cohort"]
+__all__ = ["LONG_DAYS", "Cohort", "Lender", "LentEvent", "fit_cohort"]
 
 LONG_DAYS: Final = 400
 """A shorter history has not seen a whole year: it borrows yearly and event effects [days]."""
@@ -60,13 +62,18 @@ class Cohort:
     """Share of each configuration, shape (C, S)."""
     backtest_rms: np.ndarray
     """Root mean squared backtest log error of the combination's best member, shape (S,)."""
-    errors: OutOfSample
+    misses: Misses | None
+    """What the backtests missed; None where the window is too short for any."""
+    errors: OutOfSample | None
+    """Shrunk toward the fleet's; None until the whole fleet is fitted."""
     spread: EventSpread
     """Per event of ``design.event_names``, shape (S, E)."""
     residual: np.ndarray
     """Log residuals of the fleet's last days without gaps, shape (R, 24, S)."""
     day_mean: np.ndarray
     """Mean demand of each window day, gaps filled by the fit; NaN where mostly gap; (N, S)."""
+    short_range: ShortRange
+    """Where the last weeks' residuals carry the first weeks of a forecast."""
     is_borrowing: bool
     unsolved: np.ndarray
 
@@ -80,6 +87,16 @@ class Cohort:
         events = self.design.mask("event", "public_weekday")[:, None]
         z = predict(self.design, rows, np.where(events, 0.0, self.beta))
         return np.asarray(z * self.scale.sd + self.scale.center)
+
+    def short_range_log(self, dates: np.ndarray) -> np.ndarray:
+        """Return what the last residuals add on local days, shape (N, 24, S) [log]."""
+        ahead = (dates - self.design.origin).astype(int) - self.design.n_days
+        out = np.zeros((len(dates), HOURS, len(self.services)))
+        correction = self.short_range.correction(int(ahead.max()) + 1)
+        if correction is not None:
+            near = (ahead >= 0) & (ahead < len(correction))
+            out[near] = correction[ahead[near]] * self.scale.sd
+        return out
 
     def level_log(self, rows: Rows) -> np.ndarray:
         """Return the log level: what is neither week, hour nor event, shape (N, S)."""
@@ -183,17 +200,14 @@ def _lent_events(lending: Sequence[Cohort]) -> dict[str, LentEvent]:
     return lent
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Settings:
-    """What every cohort is fitted with; see :class:`capmodel.demand.Batched`."""
-
-    events: Events
-    configurations: tuple[Configuration, ...]
-    kappa: float
-
-
 def fit_cohort(
-    panel: Panel, columns: np.ndarray, *, first: int, settings: Settings, lender: Lender | None
+    panel: Panel,
+    columns: np.ndarray,
+    *,
+    first: int,
+    systems: Systems,
+    kappa: float,
+    lender: Lender | None,
 ) -> Cohort:
     """Fit services that share a window.
 
@@ -207,12 +221,14 @@ def fit_cohort(
         Positions of the cohort's services.
     first
         First day of the cohort's window.
-    settings
-        Calendar, configurations, sharpness.
+    systems
+        The window's factors.
+    kappa
+        Sharpness of the combination.
     lender
         What to borrow; None to stand alone.
     """
-    window = Window.over(panel.dates[first:], settings.events)
+    window = systems.window
     design = window.design
     values = panel.values[first:, :, columns]
     z, scale = standardise(values)
@@ -220,15 +236,11 @@ def fit_cohort(
     if lender is not None:
         prior = lender.prior(design, scale.sd)
     offset = predict(design, window.rows, prior)
-    reference = design.penalties(CONFIGURATIONS[REFERENCE])
-    filled = fill(window, z - offset, penalty=reference)
-    penalties = np.array([design.penalties(c) for c in settings.configurations])
-    selection = select(window, filled.z, penalties=penalties, kappa=settings.kappa)
+    filled = fill(systems, z - offset, censored=panel.censored_in(first, columns))
+    selection = select(systems, statistics(systems, filled.z), kappa=kappa)
     fitted = predict(design, window.rows, selection.beta)
-    errors = out_of_sample(window, filled.z, fitted=fitted, selection=selection, sd=scale.sd)
     residual = (z - offset - fitted) * scale.sd
     median = restore((fitted + offset) * scale.sd + scale.center, scale.mean)
-    spread = _spread(window, residual, median, reference)
     return Cohort(
         services=tuple(panel.services[i] for i in columns),
         first=first,
@@ -237,10 +249,14 @@ def fit_cohort(
         scale=scale,
         weights=selection.weights,
         backtest_rms=np.sqrt(selection.errors.min(axis=0)) * scale.sd,
-        errors=errors,
-        spread=spread,
+        misses=measure_misses(
+            systems, filled.z, fitted=fitted, selection=selection, sd=scale.sd
+        ),
+        errors=None,
+        spread=_spread(systems, residual, median),
         residual=_drawable(residual, window, first=first, n_days=len(panel.dates)),
         day_mean=_day_mean(values, median),
+        short_range=fit_short_range(np.where(np.isnan(z), np.nan, filled.z - fitted)),
         is_borrowing=lender is not None,
         unsolved=filled.unsolved > UNSOLVED,
     )
@@ -254,32 +270,15 @@ def _day_mean(values: np.ndarray, median: np.ndarray) -> np.ndarray:
     return np.asarray(mean)
 
 
-def _spread(
-    window: Window, residual: np.ndarray, median: np.ndarray, penalty: np.ndarray
-) -> EventSpread:
-    design = window.design
-    index = {name: i for i, name in enumerate(design.event_names)}
+def _spread(systems: Systems, residual: np.ndarray, median: np.ndarray) -> EventSpread:
+    window = systems.window
+    index = {name: i for i, name in enumerate(window.design.event_names)}
     return event_spread(
         residual,
         median,
         event_of_day=np.array([index.get(name, -1) for name in window.names]),
-        leverage=_event_leverage(design, gram(design, window.rows) + np.diag(penalty)),
+        leverage=systems.day_leverage,
     )
-
-
-def _event_leverage(design: Design, system: np.ndarray) -> np.ndarray:
-    """Return 24 times the variance factor of each event's mean effect, shape (E,).
-
-    The hours of a day err together, so a day counts as one observation of 24-fold weight.
-    """
-    block = design.block("event")
-    if not block.n_day:
-        return np.zeros(0)
-    means = block.start + np.arange(block.n_day) * block.hour.shape[1]
-    unit = np.zeros((design.p, block.n_day))
-    unit[means, np.arange(block.n_day)] = 1.0
-    solved = cho_solve(cho_factor(system, check_finite=False), unit, check_finite=False)
-    return np.asarray(HOURS * solved[means, np.arange(block.n_day)])
 
 
 def _drawable(residual: np.ndarray, window: Window, *, first: int, n_days: int) -> np.ndarray:
@@ -290,5 +289,4 @@ def _drawable(residual: np.ndarray, window: Window, *, first: int, n_days: int) 
     whole = np.full((length, HOURS, residual.shape[2]), np.nan)
     start = max(first - skip, 0)
     whole[start:] = usual[max(skip - first, 0) :]
-    columns = [fill_weeks(whole[:, :, s], first_day=start) for s in range(residual.shape[2])]
-    return np.stack(columns, axis=2)
+    return fill_weeks(whole, first_day=start)

@@ -328,7 +328,7 @@ def project(design: Design, rows: Rows, z: np.ndarray) -> np.ndarray:
     design, rows
         The columns, on N local days.
     z
-        Values without gaps, shape (N, 24, S).
+        Values without gaps, shape (N, 24, S); the sums keep their type.
 
     Returns
     -------
@@ -336,23 +336,23 @@ def project(design: Design, rows: Rows, z: np.ndarray) -> np.ndarray:
         Shape (p, S).
     """
     n, _, s = z.shape
-    out = np.zeros((design.p, s))
-    daily = z.sum(axis=1)
+    out = np.zeros((design.p, s), dtype=z.dtype)
+    factors = rows.factors.astype(z.dtype, copy=False)
     flat = z.reshape(n, HOURS * s)
-    special = flat[rows.special]
-    for kind, data, factors in (
-        ("day", daily, rows.factors),
-        ("table", flat, rows.factors),
-        ("sparse", special, rows.factors[rows.special]),
+    for kind, data, part in (
+        ("day", z.sum(axis=1), factors),
+        ("table", flat, factors),
+        ("sparse", flat[rows.special], factors[rows.special]),
     ):
         blocks = [b for b in design.blocks if b.kind == kind]
         columns = slice(blocks[0].day.start, blocks[-1].day.stop)
-        sums = factors[:, columns].T @ data
+        sums = part[:, columns].T @ data
         for block in blocks:
-            part = sums[block.day.start - columns.start : block.day.stop - columns.start]
+            found = sums[block.day.start - columns.start : block.day.stop - columns.start]
             if kind != "day":
-                part = block.hour.T @ part.reshape(block.n_day, HOURS, s)
-            out[block.columns] = part.reshape(-1, s)
+                hour = block.hour.astype(z.dtype, copy=False)
+                found = hour.T @ found.reshape(block.n_day, HOURS, s)
+            out[block.columns] = found.reshape(-1, s)
     return out
 
 
@@ -364,7 +364,7 @@ def predict(design: Design, rows: Rows, beta: np.ndarray) -> np.ndarray:
     design, rows
         The columns, on N local days.
     beta
-        Coefficients, shape (p, S).
+        Coefficients, shape (p, S); the values keep their type.
 
     Returns
     -------
@@ -372,23 +372,29 @@ def predict(design: Design, rows: Rows, beta: np.ndarray) -> np.ndarray:
         Shape (N, 24, S).
     """
     n, s = len(rows.factors), beta.shape[1]
+    factors = rows.factors.astype(beta.dtype, copy=False)
     by_kind = {kind: [b for b in design.blocks if b.kind == kind] for kind in ("table", "sparse")}
     tables = {
-        kind: np.concatenate(
-            [
-                (b.hour @ beta[b.columns].reshape(b.n_day, b.hour.shape[1], s)).reshape(
-                    b.n_day, HOURS * s
-                )
-                for b in blocks
-            ]
-        )
+        kind: np.concatenate([_hour_rows(block, beta) for block in blocks])
         for kind, blocks in by_kind.items()
     }
     table, sparse = by_kind["table"], by_kind["sparse"]
-    out = rows.factors[:, table[0].day.start : table[-1].day.stop] @ tables["table"]
+    out = factors[:, table[0].day.start : table[-1].day.stop] @ tables["table"]
     if len(rows.special):
-        factors = rows.factors[rows.special, sparse[0].day.start : sparse[-1].day.stop]
-        out[rows.special] += factors @ tables["sparse"]
+        special = factors[rows.special, sparse[0].day.start : sparse[-1].day.stop]
+        out[rows.special] += special @ tables["sparse"]
     daily = [b for b in design.blocks if b.kind == "day"]
-    level = rows.factors[:, : daily[-1].day.stop] @ beta[: daily[-1].columns.stop]
-    return np.asarray(out.reshape(n, HOURS, s) + level[:, None, :])
+    level = factors[:, : daily[-1].day.stop] @ beta[: daily[-1].columns.stop]
+    values = out.reshape(n, HOURS, s)
+    values += level[:, None, :]
+    return np.asarray(values)
+
+
+def _hour_rows(block: Block, beta: np.ndarray) -> np.ndarray:
+    """Return what each day factor of a block adds to the 24 hours, shape (a, 24 S)."""
+    s = beta.shape[1]
+    width = block.hour.shape[1]
+    hour = block.hour.astype(beta.dtype, copy=False)
+    return np.asarray(
+        (hour @ beta[block.columns].reshape(block.n_day, width, s)).reshape(block.n_day, HOURS * s)
+    )

@@ -26,7 +26,7 @@ from capmodel.demand.paths import (
     draw_root,
     draw_weeks,
 )
-from capmodel.demand.solve import restore
+from capmodel.demand.scale import restore
 from capmodel.demand.tables import explain_table, growth_table, lifts_table, summary_table
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD
 from capmodel.errors import InputError, Problem, nearest
@@ -356,7 +356,7 @@ class _Medians:
         now = cohort.design.rows(days.dates)
         before = cohort.design.rows(days.counterpart)
         return cls(
-            quiet=cohort.quiet_log(now),
+            quiet=cohort.quiet_log(now) + cohort.short_range_log(days.dates),
             level=cohort.level_log(now),
             level_before=cohort.level_log(before),
         )

@@ -47,6 +47,12 @@ class Panel:
     """First observed day of each service, shape (S,)."""
     refused: tuple[Finding, ...]
     notes: tuple[Finding, ...]
+    censored: np.ndarray | None = None
+    """Hours whose value is only a lower bound, shape (N, 24, S) bool; None: there are none."""
+
+    def censored_in(self, first: int, columns: np.ndarray) -> np.ndarray | None:
+        """Return the lower bounds of some services from a day on."""
+        return None if self.censored is None else self.censored[first:, :, columns]
 
 
 def _without_demand(name: str, *, is_empty: bool) -> Finding:

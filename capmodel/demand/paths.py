@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from capmodel.demand.solve import LOG_OFFSET
+from capmodel.demand.scale import LOG_OFFSET
 from capmodel.demand.uncertainty import DRIFT_DAYS
 from capmodel.errors import InputError, nearest
 from capmodel.history.localtime import hours_in, local_days, midnights

@@ -12,7 +12,7 @@ import numpy as np
 
 from capmodel.demand.cohort import Cohort
 from capmodel.demand.design import HOURS, event_names_on, predict, public_weekday
-from capmodel.demand.solve import restore
+from capmodel.demand.scale import restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,22 +7,28 @@ log units of demand, per service, and rests on that service's own past only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from capmodel.demand.design import Window, predict
-from capmodel.demand.solve import Selection
+from capmodel.demand.solve import Selection, cut_error
+from capmodel.demand.systems import Systems
+from capmodel.history.arrays import sorted_median
 
 __all__ = [
     "PRIOR_DF",
     "SHOCK_PRIOR_SD",
+    "ErrorPrior",
     "EventSpread",
+    "Misses",
     "OutOfSample",
     "event_spread",
     "fill_weeks",
+    "fleet_prior",
+    "measure_misses",
     "out_of_sample",
 ]
 
@@ -38,6 +44,8 @@ SHOCK_PRIOR_SD: Final = 0.10
 BUCKETS: Final = (0, 14, 30, 60, 90)
 """Backtest days after the cut-off that are averaged together: level first, then drift [days]."""
 FEWEST_BUCKET_DAYS: Final = 5
+OUTLYING: Final = 9.0
+"""A service's squared miss counts up to this multiple of the fleet's median one [ratio]."""
 INFLATION_RANGE: Final = (1.0, 3.0)
 """Out-of-sample / in-sample noise is kept within [ratio]; below 1 would be luck."""
 AMBIENT_DAYS: Final = 7
@@ -48,39 +56,32 @@ WEEK: Final = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OutOfSample:
-    """Log errors beyond the training window, per service, shape (S,)."""
+class Misses:
+    """What the backtests missed, in log units of demand; K cut-offs, S services."""
 
-    level_sd: np.ndarray
-    drift_sd: np.ndarray
-    """After 90 days; grows with the square root of the time."""
-    df: float
-    """Degrees of freedom behind both: the prior's, and one per 90 days of distinct backtest."""
-    inflation: np.ndarray
-    """Day noise out of sample / in sample [ratio]."""
+    level: np.ndarray
+    """Mean error over the first fortnight, shape (K, S)."""
+    drift: np.ndarray
+    """Change of the mean error since then, scaled to 90 days, shape (K, B, S); NaN without."""
+    noise_out: np.ndarray
+    """Mean square of what is left of the hour, shape (S,)."""
+    noise_in: np.ndarray
+    """The same in sample, on the same days, shape (S,)."""
+    seasons: float
+    """Distinct backtest time in units of one backtest: the windows overlap."""
 
 
-def out_of_sample(
-    window: Window,
-    z: np.ndarray,
-    *,
-    fitted: np.ndarray,
-    selection: Selection,
-    sd: np.ndarray,
-) -> OutOfSample:
-    """Measure the errors of the backtests and shrink them toward the priors.
+def measure_misses(
+    systems: Systems, z: np.ndarray, *, fitted: np.ndarray, selection: Selection, sd: np.ndarray
+) -> Misses | None:
+    """Split the errors after each cut-off into level, drift and the hours' own noise.
 
-    With ``e_b`` the mean log error of bucket b, centred ``h_b`` days after the cut-off,
-
-    ``level_sd^2 = (4 * 0.02^2 + nu * mean e_0^2) / (4 + nu)``,
-    ``drift_sd^2 = (4 * 0.05^2 + nu * mean (e_b - e_0)^2 * 90 / (h_b - h_0)) / (4 + nu)``,
-
-    the posterior scale of a normal variance under a scaled inverse chi-squared prior, where nu
-    counts *distinct* backtest time in units of the horizon, because the windows overlap.
+    With ``e_b`` the mean error of bucket b of the backtest's ordinary days, centred ``h_b`` days
+    after the cut-off: level ``e_0``, drift ``(e_b - e_0) * sqrt(90 / (h_b - h_0))``.
 
     Parameters
     ----------
-    window, z
+    systems, z
         The training days and the series without gaps on them, shape (N, 24, S).
     fitted
         The fit in sample [z], shape (N, 24, S).
@@ -88,78 +89,142 @@ def out_of_sample(
         The combined coefficients as of each cut-off.
     sd
         Log units per z, shape (S,).
-
-    References
-    ----------
-    Gelman, A., et al. (2013). Bayesian Data Analysis, 3rd ed., section 2.6.
     """
-    windows = selection.windows
-    misses = [
-        miss
-        for cut, beta in zip(windows.cuts, selection.cut_betas, strict=True)
-        if (miss := _miss(window, z, fitted=fitted, cut=cut, days=windows.days, beta=beta))
+    parts = [
+        part
+        for cut, beta in zip(systems.backtests.cuts, selection.cut_betas, strict=True)
+        if (part := _miss(systems, z, fitted=fitted, cut=cut, beta=beta)) is not None
     ]
-    if not misses:
-        none = np.zeros(z.shape[2])
-        return OutOfSample(
-            level_sd=_posterior_sd(none, LEVEL_PRIOR_SD, 0.0),
-            drift_sd=_posterior_sd(none, DRIFT_PRIOR_SD, 0.0),
-            df=PRIOR_DF,
-            inflation=np.ones(z.shape[2]),
-        )
-    nu = (windows.n_days - windows.cuts[0]) / windows.days
-    drifts = [m.drift_square for m in misses if m.drift_square is not None]
-    drift = np.mean(drifts, axis=0) if drifts else np.zeros(z.shape[2])
-    noise_out = np.mean([m.noise_out for m in misses], axis=0)
-    noise_in = np.mean([m.noise_in for m in misses], axis=0)
-    ratio = np.sqrt(noise_out / np.maximum(noise_in, np.finfo(float).tiny))
-    return OutOfSample(
-        level_sd=_posterior_sd(
-            np.mean([m.level_square for m in misses], axis=0) * sd**2, LEVEL_PRIOR_SD, nu
-        ),
-        drift_sd=_posterior_sd(drift * sd**2, DRIFT_PRIOR_SD, nu if drifts else 0.0),
-        df=PRIOR_DF + nu,
-        inflation=np.clip(ratio, *INFLATION_RANGE),
+    if not parts:
+        return None
+    return Misses(
+        level=np.array([part.level for part in parts]) * sd,
+        drift=np.array([part.drift for part in parts]) * sd,
+        noise_out=np.mean([part.noise_out for part in parts], axis=0) * sd**2,
+        noise_in=np.mean([part.noise_in for part in parts], axis=0) * sd**2,
+        seasons=(systems.backtests.n_days - systems.backtests.cuts[0]) / systems.backtests.days,
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Miss:
-    """The errors of one backtest [z^2], each shape (S,)."""
+    """The errors of one backtest [z]."""
 
-    level_square: np.ndarray
-    drift_square: np.ndarray | None
+    level: np.ndarray
+    drift: np.ndarray
     noise_out: np.ndarray
     noise_in: np.ndarray
 
 
 def _miss(
-    window: Window, z: np.ndarray, *, fitted: np.ndarray, cut: int, days: int, beta: np.ndarray
+    systems: Systems, z: np.ndarray, *, fitted: np.ndarray, cut: int, beta: np.ndarray
 ) -> _Miss | None:
-    """Split the errors after a cut-off into level, drift and what is left of the day."""
-    after = np.arange(cut, cut + days)
-    error = z[after] - predict(window.design, window.part(after), beta)
-    keep = window.ordinary[after]
+    error = cut_error(systems, z, cut=cut, beta=beta)
+    ahead = np.arange(len(error))
+    keep = systems.window.ordinary[cut : cut + len(error)]
     buckets = [
-        np.flatnonzero(keep & (after - cut >= low) & (after - cut < high))
-        for low, high in pairwise(BUCKETS)
+        np.flatnonzero(keep & (ahead >= low) & (ahead < high)) for low, high in pairwise(BUCKETS)
     ]
-    buckets = [bucket for bucket in buckets if len(bucket) >= FEWEST_BUCKET_DAYS]
-    if not buckets:
+    if len(buckets[0]) < FEWEST_BUCKET_DAYS:
         return None
-    means = np.array([error[bucket].mean(axis=(0, 1)) for bucket in buckets])
-    centers = np.array([bucket.mean() for bucket in buckets])
-    drift = None
-    if len(buckets) > 1:
-        ratio = DRIFT_DAYS / (centers[1:] - centers[0])
-        drift = (((means[1:] - means[0]) ** 2) * ratio[:, None]).mean(axis=0)
-    around = [error[bucket] - mean for bucket, mean in zip(buckets, means, strict=True)]
-    used = after[np.concatenate(buckets)]
+    means, drift, squares, used = [], [], [], []
+    for days in buckets:
+        if len(days) < FEWEST_BUCKET_DAYS:
+            drift.append(np.full(z.shape[2], np.nan))
+            continue
+        mean = error[days].mean(axis=(0, 1), dtype=float)
+        if means:
+            change = (mean - means[0]) * np.sqrt(DRIFT_DAYS / (days.mean() - buckets[0].mean()))
+            drift.append(change)
+        means.append(mean)
+        left = error[days] - mean.astype(error.dtype)
+        squares.append(np.einsum("nhs,nhs->s", left, left).astype(float))
+        used.append(days)
+    days = cut + np.concatenate(used)
+    inside = z[days] - fitted[days]
+    cells = len(days) * inside.shape[1]
     return _Miss(
-        level_square=means[0] ** 2,
-        drift_square=drift,
-        noise_out=(np.concatenate(around) ** 2).mean(axis=(0, 1)),
-        noise_in=((z[used] - fitted[used]) ** 2).mean(axis=(0, 1)),
+        level=means[0],
+        drift=np.array(drift),
+        noise_out=np.sum(squares, axis=0) / cells,
+        noise_in=np.einsum("nhs,nhs->s", inside, inside).astype(float) / cells,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutOfSample:
+    """Log errors beyond the training window, per service, shape (S,)."""
+
+    level_sd: np.ndarray
+    drift_sd: np.ndarray
+    """After 90 days; grows with the square root of the time."""
+    df: float
+    """Degrees of freedom behind both: the prior's, and one per distinct backtest."""
+    inflation: np.ndarray
+    """Day noise out of sample / in sample [ratio]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPrior:
+    """What a fleet knows about errors before it looks at one service [log sd]."""
+
+    level_sd: float = LEVEL_PRIOR_SD
+    drift_sd: float = DRIFT_PRIOR_SD
+
+
+def fleet_prior(misses: Sequence[Misses]) -> ErrorPrior:
+    """Return the root mean squares of all services' misses, the assumed ones counting as four.
+
+    Each service's square is capped at nine times the fleet's median one: a single service that
+    broke must not widen all others.
+    """
+    level = np.concatenate([(m.level**2).mean(axis=0) for m in misses] or [np.zeros(0)])
+    drift = np.concatenate([_mean_known(m.drift**2) for m in misses] or [np.zeros(0)])
+    return ErrorPrior(
+        level_sd=_pooled_sd(level, LEVEL_PRIOR_SD), drift_sd=_pooled_sd(drift, DRIFT_PRIOR_SD)
+    )
+
+
+def _mean_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over all axes but the last, NaN left out; 0 where nothing is known."""
+    flat = values.reshape(-1, values.shape[-1])
+    known = ~np.isnan(flat)
+    return np.asarray(np.where(known, flat, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+
+
+def _pooled_sd(squares: np.ndarray, prior_sd: float) -> float:
+    if len(squares):
+        squares = np.minimum(squares, OUTLYING * np.median(squares))
+    total = PRIOR_DF * prior_sd**2 + squares.sum()
+    return float(np.sqrt(total / (PRIOR_DF + len(squares))))
+
+
+def out_of_sample(misses: Misses | None, prior: ErrorPrior, *, n_services: int) -> OutOfSample:
+    """Shrink each service's errors toward the prior.
+
+    ``level_sd^2 = (4 * prior^2 + nu * mean e_0^2) / (4 + nu)``, drift alike: the posterior scale of
+    a normal variance under a scaled inverse chi-squared prior of 4 degrees of freedom, where nu
+    counts *distinct* backtests.
+
+    References
+    ----------
+    Gelman, A., et al. (2013). Bayesian Data Analysis, 3rd ed., section 2.6.
+    """
+    if misses is None:
+        return OutOfSample(
+            level_sd=np.full(n_services, prior.level_sd),
+            drift_sd=np.full(n_services, prior.drift_sd),
+            df=PRIOR_DF,
+            inflation=np.ones(n_services),
+        )
+    nu = misses.seasons
+    has_drift = bool((~np.isnan(misses.drift)).any())
+    ratio = np.sqrt(misses.noise_out / np.maximum(misses.noise_in, np.finfo(float).tiny))
+    return OutOfSample(
+        level_sd=_posterior_sd((misses.level**2).mean(axis=0), prior.level_sd, nu),
+        drift_sd=_posterior_sd(_mean_known(misses.drift**2), prior.drift_sd, nu * has_drift),
+        df=PRIOR_DF + nu,
+        inflation=np.clip(ratio, *INFLATION_RANGE),
     )
 
 
@@ -210,24 +275,17 @@ def event_spread(
     leverage
         Leverage of one event day on its own mean, shape (E,).
     """
-    s = residual.shape[2]
-    seen = ~np.isnan(residual)
-    total = (weight * seen).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        day = np.where(seen, residual * weight, 0.0).sum(axis=1) / total
-    day[seen.sum(axis=1) < SEEN_HOURS] = np.nan
+    day = _day_residual(residual, weight)
     calm = np.where((event_of_day < 0)[:, None], day, np.nan)
-    day_var = np.array([_mean_square(calm[:, i]) for i in range(s)])
-    shape = (s, len(leverage))
+    day_var = _mean_known(calm[:, None, :] ** 2)
+    shape = (residual.shape[2], len(leverage))
     n, variance = np.zeros(shape, dtype=int), np.zeros(shape)
     for e in range(len(leverage)):
         days = np.flatnonzero(event_of_day == e)
-        for i in range(s):
-            own = days[~np.isnan(day[days, i])]
-            n[i, e] = len(own)
-            if len(own) > 1:
-                gaps = [day[d, i] - _ambient(calm[:, i], d) for d in own]
-                variance[i, e] = np.var(gaps, ddof=1)
+        n[:, e] = (~np.isnan(day[days])).sum(axis=0)
+        if len(days) > 1:
+            gaps = np.array([day[d] - _ambient(calm, d) for d in days])
+            variance[:, e] = _variance_known(gaps)
     spare = np.maximum(n - 1, 0)
     posterior = (PRIOR_DF * SHOCK_PRIOR_SD**2 + spare * variance) / (PRIOR_DF + spare)
     shock_var = np.maximum(posterior, variance)
@@ -240,15 +298,29 @@ def event_spread(
     )
 
 
-def _mean_square(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return float((known**2).mean()) if len(known) else 0.0
+def _day_residual(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return each day's demand-weighted mean residual, NaN where most is gap, shape (N, S)."""
+    seen = ~np.isnan(residual)
+    total = np.einsum("nhs,nhs->ns", weight, seen.astype(weight.dtype))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        day = np.einsum("nhs,nhs->ns", np.where(seen, residual, 0), weight) / total
+    day[seen.sum(axis=1) < SEEN_HOURS] = np.nan
+    return np.asarray(day, dtype=float)
 
 
-def _ambient(calm: np.ndarray, day: int) -> float:
+def _variance_known(values: np.ndarray) -> np.ndarray:
+    """Return the sample variance along the first axis, NaN left out; 0 below two values."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    mean = np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1)
+    square = np.where(known, (values - mean) ** 2, 0).sum(axis=0)
+    return np.asarray(np.where(count > 1, square / np.maximum(count - 1, 1), 0.0))
+
+
+def _ambient(calm: np.ndarray, day: int) -> np.ndarray:
+    """Return the median residual of the days around, 0 where there is none, shape (S,)."""
     near = calm[max(day - AMBIENT_DAYS, 0) : day + AMBIENT_DAYS + 1]
-    near = near[~np.isnan(near)]
-    return float(np.median(near)) if len(near) else 0.0
+    return np.asarray(np.nan_to_num(sorted_median(near, axis=0)))
 
 
 def fill_weeks(residual: np.ndarray, *, first_day: int) -> np.ndarray:
@@ -261,9 +333,9 @@ def fill_weeks(residual: np.ndarray, *, first_day: int) -> np.ndarray:
     Parameters
     ----------
     residual
-        Log residuals of one service with NaN for gaps, shape (N, 24), consecutive days.
+        Log residuals with NaN for gaps, shape (N, 24) or (N, 24, S), consecutive days.
     first_day
-        The service's first day.
+        The first day of the services.
     """
     n = len(residual)
     own_weeks = max((n - first_day) // WEEK, 1) * WEEK
@@ -272,9 +344,11 @@ def fill_weeks(residual: np.ndarray, *, first_day: int) -> np.ndarray:
     source[before] += -(-(first_day - source[before]) // own_weeks) * own_weeks
     out = residual[np.minimum(source, n - 1)]
     pad = -n % WEEK
-    padded = np.concatenate([np.full((pad, out.shape[1]), np.nan), out])
-    weeks = padded.reshape(-1, WEEK, out.shape[1])
+    padded = np.concatenate([np.full((pad, *out.shape[1:]), np.nan, dtype=out.dtype), out])
+    weeks = padded.reshape(-1, WEEK, *out.shape[1:])
     for array in (weeks, weeks[::-1]):
         for i in range(1, len(array)):
-            array[i] = np.where(np.isnan(array[i]), array[i - 1], array[i])
-    return np.asarray(np.nan_to_num(weeks.reshape(-1, out.shape[1])[pad:], nan=0.0))
+            gap = np.isnan(array[i])
+            if gap.any():
+                array[i][gap] = array[i - 1][gap]
+    return np.asarray(np.nan_to_num(weeks.reshape(padded.shape)[pad:], nan=0.0))

@@ -11,6 +11,7 @@ from capmodel.regression.changes import ChangePoint, change_points, group_median
 from capmodel.regression.lines import (
     BISQUARE_C,
     HUBER_K,
+    MAD_TO_SD,
     RobustFit,
     huber_nnls,
     mm_nnls,
@@ -21,6 +22,7 @@ from capmodel.regression.lines import (
 __all__ = [
     "BISQUARE_C",
     "HUBER_K",
+    "MAD_TO_SD",
     "ChangePoint",
     "RobustFit",
     "change_points",

@@ -1,0 +1,23 @@
+"""Backtests: what each demand model would have said, and how far off it would have been.
+
+>>> from capmodel.backtest import backtest, event_origin
+
+Cuts stand in :mod:`.origins`, what is judged in :mod:`.tasks`, the measures in :mod:`.judge`, the
+frames in :mod:`.result`.
+"""
+
+from __future__ import annotations
+
+from capmodel.backtest.origins import Origin, event_origin, rolling_origins
+from capmodel.backtest.result import REFERENCE, BacktestResult
+from capmodel.backtest.run import Progress, backtest
+
+__all__ = [
+    "REFERENCE",
+    "BacktestResult",
+    "Origin",
+    "Progress",
+    "backtest",
+    "event_origin",
+    "rolling_origins",
+]
