@@ -6,7 +6,7 @@ CAPMODEL_DATA::
     python benchmarks/accuracy.py --save peers.json     # everything: 40 minutes of CPU
     python benchmarks/accuracy.py --load peers.json     # ours again, the peers' scores as stored
     python benchmarks/accuracy.py --peers none          # ours and the weekly naive: a minute
-    python benchmarks/accuracy.py --every 12            # a sample of the tasks
+    python benchmarks/accuracy.py --every 11            # a sample of the tasks
 
 ``tasks.py`` says what is judged: two years of training, 90 days of horizon, origins spread evenly
 by rule. Every method gets the same training hours and, where it can use one, the same calendar;
@@ -110,7 +110,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         help="comma-separated, or none (the weekly naive always runs); default: all",
     )
     parser.add_argument("--groups", default=",".join(GROUPS), help="comma-separated; default: all")
-    parser.add_argument("--every", type=int, default=1, help="only each nth task")
+    parser.add_argument(
+        "--every", type=int, default=1, help="only each nth task (odd, or it may meet one origin)"
+    )
     parser.add_argument("--draws", type=int, default=1000, help="our paths")
     parser.add_argument(
         "--environment", type=Path, help="folder of the peers' environment; default: a new one"

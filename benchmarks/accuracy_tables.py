@@ -97,15 +97,21 @@ def _column(shelf: Shelf, method: str, judged: list[Task], what: str) -> np.ndar
     return np.array([getattr(shelf.scores[method][task.name], what) for task in judged], float)
 
 
-def _mean(values: np.ndarray) -> float:
+def _geometric_mean(values: np.ndarray) -> float:
     """Return the geometric mean of what is known."""
     return float(accuracy.geometric_mean_ratio(values, 1.0))
+
+
+def _known_mean(values: np.ndarray) -> float:
+    """Return the mean of what is known, NaN of nothing."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def share_better(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Return the share of tasks on which our error is smaller; none of ours is no win."""
     judged = ~np.isnan(theirs)
-    return float((ours[judged] < theirs[judged]).mean())
+    return float((ours < theirs)[judged].sum() / judged.sum()) if judged.any() else np.nan
 
 
 def main_table(judged: list[Task], methods: Sequence[str], shelf: Shelf) -> str:
@@ -127,10 +133,10 @@ def main_table(judged: list[Task], methods: Sequence[str], shelf: Shelf) -> str:
         rows.append(
             [
                 TITLES[method],
-                f"{_mean(theirs):.3f}",
+                f"{_geometric_mean(theirs):.3f}",
                 "" if method == "ours" else f"{ratio:.3f}",
                 "" if method == "ours" else f"{share:.1%}",
-                f"{100 * np.nanmean(of(method, 'wape')):.1f} %",
+                f"{100 * _known_mean(of(method, 'wape')):.1f} %",
                 *(f"{value:.3f}" for value in early.values()),
                 f"{cpu:.4f}" if cpu < 1 else f"{cpu:.2f}",
                 f"{cpu / of('ours', 'cpu_s').mean():,.2f}",
@@ -159,7 +165,7 @@ def group_table(judged: list[Task], methods: Sequence[str], shelf: Shelf) -> str
         cells = [TITLES[method]]
         for group in groups:
             members = [task for task in judged if task.group == group]
-            cells.append(f"{_mean(_column(shelf, method, members, 'mase')):.3f}")
+            cells.append(f"{_geometric_mean(_column(shelf, method, members, 'mase')):.3f}")
         rows.append(cells)
     counts = [sum(task.group == group for task in judged) for group in groups]
     named = [f"{group} ({n})" for group, n in zip(groups, counts, strict=True)]

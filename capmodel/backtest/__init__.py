@@ -8,12 +8,13 @@ frames in :mod:`.result`.
 
 from __future__ import annotations
 
-from capmodel.backtest.origins import Origin, event_origin, rolling_origins
+from capmodel.backtest.origins import SEASON, Origin, event_origin, rolling_origins
 from capmodel.backtest.result import REFERENCE, BacktestResult
 from capmodel.backtest.run import Progress, backtest
 
 __all__ = [
     "REFERENCE",
+    "SEASON",
     "BacktestResult",
     "Origin",
     "Progress",

@@ -170,7 +170,7 @@ def rolling_origins(
 def event_origin(
     last_trained: Day,
     *,
-    season: tuple[str, str] = SEASON,
+    season: tuple[Day, Day] = SEASON,
     train_days: int | None = None,
 ) -> Origin:
     """Return the cut after a day, judged on the first season that begins after it.
@@ -180,7 +180,7 @@ def event_origin(
     last_trained
         Last local day that models see, for example 30 June.
     season
-        Month and day of its start and of its end (exclusive), 'MM-DD'.
+        Its start and end (exclusive): month and day 'MM-DD', or the dates of any year.
     train_days
         Days seen before the cut; None: all of them.
 
@@ -191,9 +191,9 @@ def event_origin(
     """
     cut = check_day(last_trained, where="event cut") + 1
     year = cut.astype("datetime64[Y]").astype(int) + 1970
-    starts = [_month_day(year + i, season[0]) for i in (0, 1)]
+    starts = [_in_year(year + i, season[0]) for i in (0, 1)]
     start = next(day for day in starts if day >= cut)
-    ends = [_month_day(start.astype(dt.date).year + i, season[1]) for i in (0, 1)]
+    ends = [_in_year(start.astype(dt.date).year + i, season[1]) for i in (0, 1)]
     end = next(day for day in ends if day > start)
     return _placed(cut, start, end, train_days)
 
@@ -254,8 +254,8 @@ def _placed(
     return Origin(cut=str(cut), start=str(start), end=str(end), train_start=begin)
 
 
-def _month_day(year: int, text: str) -> np.datetime64:
-    return check_day(f"{year}-{text}", where="season")
+def _in_year(year: int, day: Day) -> np.datetime64:
+    return check_day(f"{year}-{str(day)[-5:]}", where="season")
 
 
 def _check_reach(history: History, placed: tuple[Origin, ...]) -> None:

@@ -58,6 +58,7 @@ COLUMNS: Final = {
 }  # fmt: skip
 """Frame to its columns."""
 MEANS: Final = ("wape", "bias", "mase", "skill")
+COVERAGE: Final = ("coverage", "coverage_low", "coverage_high", "pinball_x")
 SHOWN: Final = (
     "model", "n_compared", "wape", "mase", "skill", "better_than_naive", "bias", "peak_error",
 )  # fmt: skip
@@ -200,6 +201,25 @@ class BacktestResult:
         ]
         return pd.DataFrame(rows, columns=["bucket", "model", "n", *MEANS])
 
+    def by_quantile(self) -> pd.DataFrame:
+        """Return how often what happened stayed at or below each quantile, over compared tasks.
+
+        Returns
+        -------
+        pandas.DataFrame
+            q, model, n_hours, ``coverage`` with its 95 % interval (tasks as clusters,
+            :func:`capmodel.accuracy.clustered_share`), ``pinball_x`` (mean).
+        """
+        kept = self.quantiles[self.quantiles["compared"]]
+        rows = [
+            {"q": q, "model": model, "n_hours": int(part["n_hours"].sum()), **_coverage(part)}
+            for q in kept["q"].drop_duplicates()
+            for model in self.models
+            if len(part := kept[(kept["q"] == q) & (kept["model"] == model)])
+        ]
+        columns = ["q", "model", "n_hours", *COVERAGE]
+        return pd.DataFrame(rows, columns=columns)
+
     def __str__(self) -> str:
         """Return what was judged, and the summary's main columns."""
         return f"{self._headline()}\n\n{self._main().to_string(index=False, na_rep='-')}"
@@ -257,7 +277,18 @@ def _summary_row(
         row[name.replace("better", "better_than_naive")] = (
             np.nan if model == REFERENCE else against[name]
         )
-    return row | _coverage(frames["quantiles"], model, quantiles) | _peaks(frames["peaks"], model)
+    spread = frames["quantiles"]
+    spread = spread[spread["compared"] & (spread["model"] == model)]
+    for q in quantiles:
+        found = _coverage(spread[spread["q"] == q])
+        row |= {_of_quantile(name, q): value for name, value in found.items()}
+    return row | _peaks(frames["peaks"], model)
+
+
+def _of_quantile(name: str, q: float) -> str:
+    """Return a column's name with its quantile: coverage_p95_low."""
+    stem = "pinball_x" if name == "pinball_x" else "coverage"
+    return name.replace(stem, f"{stem}_{label(q)}")
 
 
 def _means(part: pd.DataFrame) -> dict[str, float]:
@@ -285,15 +316,10 @@ def _against(scores: pd.DataFrame, model: str, other: str) -> dict[str, float]:
     }
 
 
-def _coverage(scores: pd.DataFrame, model: str, quantiles: tuple[float, ...]) -> dict[str, float]:
-    kept = scores[scores["compared"] & (scores["model"] == model)]
-    row: dict[str, float] = {}
-    for q in quantiles:
-        part = kept[kept["q"] == q]
-        share = clustered_share(part["n_covered"], part["n_hours"])
-        row |= _share(f"coverage_{label(q)}", share)
-        row[f"pinball_x_{label(q)}"] = float(part["pinball_x"].mean())
-    return row
+def _coverage(part: pd.DataFrame) -> dict[str, float]:
+    """Return the coverage of one quantile of one model."""
+    share = clustered_share(part["n_covered"], part["n_hours"])
+    return {**_share("coverage", share), "pinball_x": float(part["pinball_x"].mean())}
 
 
 def _peaks(peaks: pd.DataFrame, model: str) -> dict[str, float]:

@@ -53,6 +53,7 @@ set_option = click.option(
 
 
 def format_option(csv_holds: str) -> Callable[[F], F]:
+    """Return the option ``--format``, whose help says what csv and json hold."""
     return click.option(
         "--format",
         "form",
@@ -73,6 +74,7 @@ SCENARIO: Final = click.option(
 
 
 def read_study(path: Path, settings: Sequence[str]) -> Study:
+    """Return the study with the overrides of ``--set``."""
     overrides = {}
     for setting in settings:
         name, equals, value = setting.partition("=")

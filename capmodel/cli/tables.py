@@ -25,7 +25,10 @@ Format = Literal["table", "json", "csv", "md"]
 FORMATS: Final[tuple[Format, ...]] = ("table", "json", "csv", "md")
 
 _DIGITS: Final = 5
-_PERCENT: Final = ("p_", "utilization")
+_PERCENT: Final = (
+    "p_", "utilization", "wape", "bias", "skill", "better_", "coverage", "peak_error",
+    "peak_abs_error", "above_",
+)  # fmt: skip
 """Columns that begin so are ratios, shown as percent."""
 
 

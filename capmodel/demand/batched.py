@@ -6,7 +6,8 @@ and gathers what could not be fitted; the fit itself answers questions (:mod:`.f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -24,6 +25,7 @@ from capmodel.errors import nearest
 from capmodel.schema import Finding, Findings
 
 if TYPE_CHECKING:
+    from capmodel.demand.fleet import FleetFit
     from capmodel.events import Events
     from capmodel.history import History
 
@@ -139,6 +141,67 @@ class Batched(BaseModel):
             refused=Findings(panel.refused),
             findings=Findings((*panel.refused, *panel.notes, *slow)),
         )
+
+    def fit_fleet(
+        self,
+        values: np.ndarray | Iterable[np.ndarray],
+        *,
+        start: str | dt.date,
+        business_tz: str,
+        events: Events | None = None,
+        quantiles: Sequence[float] = (0.5, 0.9, 0.95, 0.99),
+        services: Sequence[str] | None = None,
+        workers: int = 1,
+    ) -> FleetFit:
+        """Fit thousands of services given as arrays, in single precision, without joint paths.
+
+        Parameters
+        ----------
+        values
+            Demand by local hour with NaN for gaps, shape (services, hours), whole local days; or
+            an iterable of such blocks, each read once, so that a fleet need not fit in memory.
+            Not modified.
+        start
+            First local day.
+        business_tz
+            IANA zone of the local hours.
+        events
+            The calendar, past and future; None means none.
+        quantiles
+            Probabilities inside (0, 1) that forecasts will be asked for.
+        services
+            Names, one a row; None numbers them.
+        workers
+            Threads, each with chunks of services of its own.
+
+        Returns
+        -------
+        FleetFit
+            Services that cannot be fitted are set aside with a finding; the others go on.
+
+        Raises
+        ------
+        InputError
+            When blocks differ in length or hold no whole days, a quantile is outside (0, 1), or no
+            service is usable.
+        """
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415  imported where it is used
+
+        from capmodel.demand.fleet import fit_fleet  # noqa: PLC0415  plans need it not
+        from capmodel.events import Events as Calendar  # noqa: PLC0415  only where none is given
+
+        with threadpool_limits(limits=1, user_api="blas"):
+            return fit_fleet(
+                values,
+                start=start,
+                business_tz=business_tz,
+                events=Calendar.none() if events is None else events,
+                configurations=[CONFIGURATIONS[name] for name in self.configurations],
+                kappa=self.kappa,
+                quantiles=quantiles,
+                services=services,
+                workers=workers,
+            )
 
     def _cohorts(self, panel: Panel, events: Events) -> tuple[list[Cohort], Lender | None]:
         """Fit the long cohorts first, so that they can lend to the short ones."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.demand.design import HOURS, Design, Rows, Window, predict
-from capmodel.demand.filling import fill
+from capmodel.demand.filling import Filled, fill
 from capmodel.demand.scale import Scale, restore, standardise
 from capmodel.demand.shortrange import ShortRange, fit_short_range
-from capmodel.demand.solve import select, statistics
+from capmodel.demand.solve import Selection, Statistics, select, statistics
 from capmodel.demand.systems import Systems
 from capmodel.demand.uncertainty import (
     EventSpread,
@@ -30,7 +30,15 @@ from capmodel.demand.uncertainty import (
 if TYPE_CHECKING:
     from capmodel.demand.panel import Panel
 
-__all__ = ["LONG_DAYS", "Cohort", "Lender", "LentEvent", "fit_cohort"]
+__all__ = [
+    "LONG_DAYS",
+    "Cohort",
+    "Lender",
+    "LentEvent",
+    "Numbers",
+    "fit_cohort",
+    "fit_numbers",
+]
 
 LONG_DAYS: Final = 400
 """A shorter history has not seen a whole year: it borrows yearly and event effects [days]."""
@@ -200,6 +208,77 @@ def _lent_events(lending: Sequence[Cohort]) -> dict[str, LentEvent]:
     return lent
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
+    """What fitting some services on one window gives, before anybody asks a question."""
+
+    z: np.ndarray
+    """Standardised series less what is borrowed, NaN for gaps, shape (N, 24, S)."""
+    scale: Scale
+    prior: np.ndarray | None
+    """Borrowed coefficients, shape (p, S); None where nothing is borrowed."""
+    offset: np.ndarray | float
+    """What the borrowed coefficients predict, of the shape of z; 0 without."""
+    filled: Filled
+    stats: Statistics
+    selection: Selection
+    fitted: np.ndarray
+    """Fit of the filled series, of the shape of z."""
+
+    @property
+    def beta(self) -> np.ndarray:
+        """Coefficients, the borrowed ones included, shape (p, S)."""
+        own = self.selection.beta
+        return own if self.prior is None else np.asarray(own + self.prior)
+
+
+def fit_numbers(
+    systems: Systems,
+    values: np.ndarray,
+    *,
+    kappa: float,
+    lender: Lender | None = None,
+    censored: np.ndarray | None = None,
+) -> Numbers:
+    """Fit services that share a window.
+
+    With a lender the ridge is toward its coefficients, ``(G + Lambda)(b - b0) = X'(z - X b0)``.
+
+    Parameters
+    ----------
+    systems
+        The window's factors.
+    values
+        Demand with NaN for gaps, shape (N, 24, S), of the systems' type.
+    kappa
+        Sharpness of the combination.
+    lender
+        What to borrow; None to stand alone.
+    censored
+        Hours whose value is only a lower bound, shape (N, 24, S) bool.
+    """
+    window = systems.window
+    z, scale = standardise(values)
+    prior, offset = None, 0.0
+    if lender is not None:
+        prior = lender.prior(window.design, scale.sd).astype(systems.dtype)
+        offset = predict(window.design, window.rows, prior)
+        z -= offset
+    filled = fill(systems, z, censored=censored)
+    stats = statistics(systems, filled.z)
+    selection = select(systems, stats, kappa=kappa)
+    return Numbers(
+        z=z,
+        scale=scale,
+        prior=prior,
+        offset=offset,
+        filled=filled,
+        stats=stats,
+        selection=selection,
+        fitted=predict(window.design, window.rows, selection.beta),
+    )
+
+
 def fit_cohort(
     panel: Panel,
     columns: np.ndarray,
@@ -209,56 +288,37 @@ def fit_cohort(
     kappa: float,
     lender: Lender | None,
 ) -> Cohort:
-    """Fit services that share a window.
+    """Fit services of a panel that share a window, from its day `first` on, for a plan.
 
-    With a lender the ridge is toward its coefficients, ``(G + Lambda)(b - b0) = X'(z - X b0)``.
-
-    Parameters
-    ----------
-    panel
-        Demand of the fleet.
-    columns
-        Positions of the cohort's services.
-    first
-        First day of the cohort's window.
-    systems
-        The window's factors.
-    kappa
-        Sharpness of the combination.
-    lender
-        What to borrow; None to stand alone.
+    Parameters are those of :func:`fit_numbers`; `columns` are the services' positions.
     """
     window = systems.window
-    design = window.design
     values = panel.values[first:, :, columns]
-    z, scale = standardise(values)
-    prior = np.zeros((design.p, len(columns)))
-    if lender is not None:
-        prior = lender.prior(design, scale.sd)
-    offset = predict(design, window.rows, prior)
-    filled = fill(systems, z - offset, censored=panel.censored_in(first, columns))
-    selection = select(systems, statistics(systems, filled.z), kappa=kappa)
-    fitted = predict(design, window.rows, selection.beta)
-    residual = (z - offset - fitted) * scale.sd
-    median = restore((fitted + offset) * scale.sd + scale.center, scale.mean)
+    numbers = fit_numbers(
+        systems, values, kappa=kappa, lender=lender, censored=panel.censored_in(first, columns)
+    )
+    scale, selection = numbers.scale, numbers.selection
+    residual = (numbers.z - numbers.fitted) * scale.sd
+    median = restore((numbers.fitted + numbers.offset) * scale.sd + scale.center, scale.mean)
+    usual = numbers.filled.z - numbers.fitted
     return Cohort(
         services=tuple(panel.services[i] for i in columns),
         first=first,
-        design=design,
-        beta=selection.beta + prior,
+        design=window.design,
+        beta=numbers.beta,
         scale=scale,
         weights=selection.weights,
         backtest_rms=np.sqrt(selection.errors.min(axis=0)) * scale.sd,
         misses=measure_misses(
-            systems, filled.z, fitted=fitted, selection=selection, sd=scale.sd
+            systems, numbers.filled.z, fitted=numbers.fitted, selection=selection, sd=scale.sd
         ),
         errors=None,
         spread=_spread(systems, residual, median),
         residual=_drawable(residual, window, first=first, n_days=len(panel.dates)),
         day_mean=_day_mean(values, median),
-        short_range=fit_short_range(np.where(np.isnan(z), np.nan, filled.z - fitted)),
+        short_range=fit_short_range(np.where(np.isnan(numbers.z), np.nan, usual)),
         is_borrowing=lender is not None,
-        unsolved=filled.unsolved > UNSOLVED,
+        unsolved=numbers.filled.unsolved > UNSOLVED,
     )
 
 

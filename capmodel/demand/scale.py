@@ -40,20 +40,22 @@ def standardise(values: np.ndarray) -> tuple[np.ndarray, Scale]:
     values
         Demand with NaN for gaps, shape (N, 24, S) [the quantity's unit]; z keeps its type.
     """
-    flat = values.reshape(-1, values.shape[-1])
-    seen = ~np.isnan(flat)
-    count = seen.sum(axis=0)
-    mean = np.where(seen, flat, 0).sum(axis=0, dtype=float) / count
-    log = flat / mean.astype(flat.dtype)
-    log += flat.dtype.type(LOG_OFFSET)
+    gap = np.isnan(values)
+    count = np.prod(values.shape[:2]) - gap.sum(axis=1, dtype=np.uint8).sum(axis=0, dtype=np.int64)
+    mean = _total(values, gap) / count
+    log = values / mean.astype(values.dtype)
+    log += values.dtype.type(LOG_OFFSET)
     np.log(log, out=log)
-    center = np.where(seen, log, 0).sum(axis=0, dtype=float) / count
-    log -= center.astype(flat.dtype)
-    known = np.where(seen, log, 0)
-    square = np.einsum("ts,ts->s", known, known, dtype=flat.dtype)
-    sd = np.maximum(np.sqrt(square.astype(float) / count), SCALE_FLOOR)
-    log /= sd.astype(flat.dtype)
-    return log.reshape(values.shape), Scale(mean=mean, center=center, sd=sd)
+    center = _total(log, gap) / count
+    log -= center.astype(values.dtype)
+    sd = np.maximum(np.sqrt(_total(log * log, gap) / count), SCALE_FLOOR)
+    log /= sd.astype(values.dtype)
+    return log, Scale(mean=mean, center=center, sd=sd)
+
+
+def _total(values: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Return the sum of the observed hours: a day in the values' type, days in float64."""
+    return np.asarray(np.where(gap, 0, values).sum(axis=1).sum(axis=0, dtype=float))
 
 
 def restore(log: np.ndarray, mean: np.ndarray | float) -> np.ndarray:

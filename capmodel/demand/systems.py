@@ -101,6 +101,8 @@ class Systems:
     """Type of the data passes: float64 for plans, float32 for fleets."""
     penalties: np.ndarray
     """Ridge diagonals, shape (C, p)."""
+    gram: np.ndarray
+    """``X'X`` over all days and columns, shape (p, p)."""
     reference_penalty: np.ndarray
     reference: Solver
     """All columns under the reference configuration: fills gaps."""
@@ -131,6 +133,7 @@ class Systems:
             window=window,
             dtype=np.dtype(dtype),
             penalties=penalties,
+            gram=whole,
             reference_penalty=reference,
             reference=Solver.of(whole + np.diag(reference), dtype),
             final=tuple(Solver.of(whole + np.diag(p), dtype) for p in penalties),

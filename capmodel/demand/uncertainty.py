@@ -247,7 +247,7 @@ class EventSpread:
 
 def event_spread(
     residual: np.ndarray,
-    weight: np.ndarray,
+    weight: np.ndarray | None,
     *,
     event_of_day: np.ndarray,
     leverage: np.ndarray,
@@ -269,7 +269,7 @@ def event_spread(
     residual
         Log residuals with NaN for gaps, shape (N, 24, S).
     weight
-        Fitted demand, shape (N, 24, S).
+        Fitted demand, shape (N, 24, S); None weighs all hours alike.
     event_of_day
         Index of each day's event, -1 on ordinary days, shape (N,).
     leverage
@@ -298,13 +298,18 @@ def event_spread(
     )
 
 
-def _day_residual(residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _day_residual(residual: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Return each day's demand-weighted mean residual, NaN where most is gap, shape (N, S)."""
-    seen = ~np.isnan(residual)
-    total = np.einsum("nhs,nhs->ns", weight, seen.astype(weight.dtype))
+    gap = np.isnan(residual)
+    hours = residual.shape[1] - gap.sum(axis=1, dtype=np.uint8)
+    known = np.where(gap, 0, residual)
     with np.errstate(invalid="ignore", divide="ignore"):
-        day = np.einsum("nhs,nhs->ns", np.where(seen, residual, 0), weight) / total
-    day[seen.sum(axis=1) < SEEN_HOURS] = np.nan
+        if weight is None:
+            day = known.sum(axis=1) / hours
+        else:
+            total = np.einsum("nhs,nhs->ns", weight, (~gap).astype(weight.dtype))
+            day = np.einsum("nhs,nhs->ns", known, weight) / total
+    day[hours < SEEN_HOURS] = np.nan
     return np.asarray(day, dtype=float)
 
 

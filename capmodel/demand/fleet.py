@@ -1,0 +1,588 @@
+"""Fleets: thousands of services as plain arrays, in single precision.
+
+This module answers: what may ten thousand services need in three months, in seconds and in less
+memory than their history takes? It is the model that :class:`capmodel.demand.Batched` fits for a
+plan; what it leaves out are joint paths. Its bands are of single hours: for a peak, or for a sum of
+services, draw paths.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capmodel.demand.bands import hour_bands, noise_table
+from capmodel.demand.cohort import LONG_DAYS, Lender, fit_numbers
+from capmodel.demand.design import HOURS, Design, Window, event_names_on, gram, predict, project
+from capmodel.demand.filling import CLIP_AT, CLIP_FLOOR
+from capmodel.demand.paths import check_day
+from capmodel.demand.penalties import Configuration
+from capmodel.demand.scale import LOG_OFFSET, Scale
+from capmodel.demand.solve import combined
+from capmodel.demand.systems import Solver, Systems
+from capmodel.demand.uncertainty import (
+    EventSpread,
+    Misses,
+    event_spread,
+    fleet_prior,
+    measure_misses,
+    out_of_sample,
+)
+from capmodel.errors import InputError, Problem
+from capmodel.history.localtime import check_tz, hours_in, local_days, midnights
+from capmodel.schema import Finding, Findings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capmodel.events import Events
+
+__all__ = ["FleetFit", "FleetForecast", "fit_fleet"]
+
+CHUNK: Final = 256
+"""Services solved side by side: their arrays fit a few tens of MB."""
+TILE: Final = 64
+"""Hours transposed at a time."""
+WEEK: Final = 7
+APPEND_DAYS: Final = 28
+"""Days that may be appended before the level's knots are too old [days]."""
+SHORTEST_DAYS: Final = 14
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetForecast:
+    """Quantiles of every hour of every service."""
+
+    services: tuple[str, ...]
+    time: np.ndarray
+    """Start of each hour, UTC, shape (H,), datetime64[s]."""
+    quantiles: tuple[float, ...]
+    values: np.ndarray
+    """Shape (Q, S, H) [the input's unit]; NaN for services set aside."""
+    findings: Findings
+    """Services set aside, each with its reason."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a long frame: service, time (UTC), p50, p90, ...; services set aside left out."""
+        import pandas as pd  # noqa: PLC0415  kept out of import time
+
+        kept = np.flatnonzero(~np.isnan(self.values[0, :, 0]))
+        names = pd.Categorical.from_codes(np.repeat(kept, len(self.time)), list(self.services))
+        time = pd.DatetimeIndex(np.tile(self.time, len(kept)), tz="UTC")
+        columns = {
+            f"p{100 * q:g}": self.values[i, kept].ravel() for i, q in enumerate(self.quantiles)
+        }
+        return pd.DataFrame({"service": names, "time": time, **columns})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetBlock:
+    """Some services of a fleet on one window; arrays are (.., S) in the order of `positions`."""
+
+    positions: np.ndarray
+    """Places in the fleet."""
+    services: tuple[str, ...]
+    systems: Systems
+    scale: Scale
+    beta: np.ndarray
+    """Shape (p, S) [z]."""
+    prior: np.ndarray | None
+    whole: np.ndarray
+    """``X'z`` of the whole window, shape (p, S)."""
+    weights: np.ndarray
+    clip: np.ndarray
+    """How far a residual may lie off before it is pulled in [z], shape (S,)."""
+    misses: Misses | None
+    spread: EventSpread
+    noise: np.ndarray
+    """Quantiles of residuals by quarter of the day, the median first, (Q + 1, 4, S) [log]."""
+    is_borrowing: bool
+
+    @property
+    def design(self) -> Design:
+        """Columns of the block's window."""
+        return self.systems.window.design
+
+    @property
+    def log_beta(self) -> np.ndarray:
+        """Coefficients in log units of demand, shape (p, S)."""
+        return np.asarray(self.beta * self.scale.sd)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetFit:
+    """Every service of a fleet, fitted; holds sums and coefficients, not the history."""
+
+    services: tuple[str, ...]
+    business_tz: str
+    end: np.datetime64
+    """Local day after the last one fitted."""
+    events: Events
+    quantiles: tuple[float, ...]
+    blocks: tuple[FleetBlock, ...]
+    findings: Findings
+    """Services set aside, each with its reason."""
+    appended_days: int = 0
+
+    def forecast(
+        self, days: int = 90, *, lifts: Mapping[str, float] | None = None
+    ) -> FleetForecast:
+        """Forecast every service over the next local days.
+
+        Parameters
+        ----------
+        days
+            Length of the horizon [days].
+        lifts
+            Assumed lift [ratio] of events that nobody has seen, for all services.
+
+        Raises
+        ------
+        InputError
+            When an event of the horizon has no precedent and no assumed lift, and for a horizon
+            longer than the history.
+        """
+        dates = self.end + np.arange(_checked_days(days, self.blocks))
+        names = event_names_on(self.events, dates)
+        wanted = _assumed(names, dates, blocks=self.blocks, lifts=lifts or {})
+        time, day, hour = _clock(dates, self.business_tz)
+        shape = (len(self.quantiles), len(self.services), len(time))
+        values = np.full(shape, np.nan, dtype=np.float32)
+        prior = fleet_prior([b.misses for b in self.blocks if b.misses is not None])
+        for block in self.blocks:
+            rows = block.design.rows(dates)
+            log = predict(block.design, rows, block.beta)
+            log *= block.scale.sd.astype(log.dtype)
+            log += block.scale.center.astype(log.dtype)
+            log += np.log(wanted).astype(log.dtype)[:, None, None]
+            bands = hour_bands(
+                log,
+                block.noise,
+                out_of_sample(block.misses, prior, n_services=len(block.services)),
+                quantiles=self.quantiles,
+                days_ahead=self.appended_days + np.arange(1, len(dates) + 1),
+                event_sd=_event_sd(block, names),
+            )
+            mean = block.scale.mean.astype(log.dtype)
+            for i, band in enumerate(bands):
+                found = _restored(band, mean)
+                values[i, block.positions] = found[day, hour].T
+        return FleetForecast(
+            services=self.services,
+            time=time,
+            quantiles=self.quantiles,
+            values=values,
+            findings=self.findings,
+        )
+
+    def append(self, values: np.ndarray, *, days: int) -> FleetFit:
+        """Return the fit with new local days added; what was fitted before is not read again.
+
+        The sums grow by the new days, the coefficients are solved anew; scale, configuration
+        weights and error sizes stay those of the full fit.
+
+        Parameters
+        ----------
+        values
+            New demand by local hour with NaN for gaps, shape (S, days * 24), in the order of
+            `services` [the unit of the fit].
+        days
+            How many local days follow `end`.
+
+        Raises
+        ------
+        InputError
+            When the shape is another, the days hold an event never seen, or more than four weeks
+            would have been appended since the full fit.
+        """
+        dates = self.end + np.arange(days)
+        total = self.appended_days + days
+        known = {name for block in self.blocks for name in block.design.event_names}
+        new = sorted(set(event_names_on(self.events, dates)) - known - {""})
+        checks = (
+            (
+                values.shape != (len(self.services), days * HOURS),
+                "append(values)",
+                f"shape {values.shape}",
+                f"shape ({len(self.services)}, {days * HOURS})",
+            ),
+            (total > APPEND_DAYS, "append(days)", f"{total} in all", f"{APPEND_DAYS} or fewer"),
+            (bool(new), "append(days)", f"first occurrence of {', '.join(new)}", "known events"),
+        )
+        problems = [
+            Problem(where, got, expected, "Fit the whole history again.")
+            for bad, where, got, expected in checks
+            if bad
+        ]
+        if problems:
+            raise InputError(problems)
+        cube = values.reshape(len(values), days, HOURS).transpose(1, 2, 0)
+        grown: dict[int, Systems] = {}
+        blocks = [_appended(block, cube, dates, grown=grown) for block in self.blocks]
+        return replace(
+            self, end=self.end + days, blocks=tuple(blocks), appended_days=self.appended_days + days
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What every chunk is fitted with."""
+
+    events: Events
+    configurations: tuple[Configuration, ...]
+    kappa: float
+    quantiles: tuple[float, ...]
+    """The median, then the asked ones."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chunk:
+    """Some usable services by local hour."""
+
+    positions: np.ndarray
+    services: tuple[str, ...]
+    values: np.ndarray
+    """Shape (N, 24, S), float32."""
+    first_day: np.ndarray
+    """First observed day, shape (S,)."""
+
+    def pick(self, keep: np.ndarray, first: int = 0) -> _Chunk:
+        """Return some of the services, from a day on."""
+        where = np.flatnonzero(keep)
+        whole = len(where) == len(self.positions)
+        return _Chunk(
+            positions=self.positions[where],
+            services=tuple(self.services[i] for i in where),
+            values=self.values[first:] if whole else self.values[first:, :, where],
+            first_day=self.first_day[where] - first,
+        )
+
+
+def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
+    values: np.ndarray | Iterable[np.ndarray],
+    *,
+    start: str | dt.date,
+    business_tz: str,
+    events: Events,
+    configurations: Sequence[Configuration],
+    kappa: float,
+    quantiles: Sequence[float],
+    services: Sequence[str] | None = None,
+    workers: int = 1,
+) -> FleetFit:
+    """Fit a fleet; see :meth:`capmodel.demand.Batched.fit_fleet`."""
+    tz = check_tz(business_tz)
+    asked = _checked_quantiles(quantiles)
+    job = _Job(events, tuple(configurations), kappa, (0.5, *asked))
+    origin = check_day(start, where="start")
+    stream = _Stream(values, services)
+    blocks: list[FleetBlock] = []
+    late: list[_Chunk] = []
+    findings: list[Finding] = []
+    systems: Systems | None = None
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[FleetBlock]] = deque()
+        for raw, names, position in stream:
+            chunk, faults = _screened(raw, names, position)
+            findings += faults
+            if systems is None:
+                systems = _systems(origin, len(raw[0]) // HOURS, job)
+            is_late = chunk.first_day >= WEEK
+            if is_late.any():
+                late.append(chunk.pick(is_late))
+            if not is_late.all():
+                waiting.append(pool.submit(_fit_block, chunk.pick(~is_late), systems, job, None))
+            while len(waiting) > workers:
+                blocks.append(waiting.popleft().result())
+        blocks += [future.result() for future in waiting]
+    if systems is None or not (blocks or late):
+        raise _nothing_usable(findings)
+    blocks += _fit_late(late, origin, job, donors=blocks)
+    return FleetFit(
+        services=tuple(stream.names),
+        business_tz=tz,
+        end=origin + systems.window.design.n_days,
+        events=events,
+        quantiles=asked,
+        blocks=tuple(blocks),
+        findings=Findings(tuple(findings)),
+    )
+
+
+class _Stream:
+    """Chunks of a fleet with their names, read once."""
+
+    def __init__(
+        self, values: np.ndarray | Iterable[np.ndarray], services: Sequence[str] | None
+    ) -> None:
+        self.source = values
+        self.given = services
+        self.names: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, list[str], int]]:
+        steps = 0
+        for block in [self.source] if isinstance(self.source, np.ndarray) else self.source:
+            steps = _checked_steps(block, steps)
+            for at in range(0, len(block), CHUNK):
+                part = block[at : at + CHUNK]
+                position = len(self.names)
+                names = self._next_names(position, len(part))
+                self.names += names
+                yield part, names, position
+        if self.given is not None and len(self.given) != len(self.names):
+            raise InputError.of(
+                "services",
+                got=f"{len(self.given)} names for {len(self.names)} rows",
+                expected="one name for each row",
+                do="Give as many names as rows.",
+            )
+
+    def _next_names(self, position: int, count: int) -> list[str]:
+        if self.given is None:
+            return [f"service_{position + i}" for i in range(count)]
+        return list(self.given[position : position + count])
+
+
+def _checked_steps(block: np.ndarray, steps: int) -> int:
+    n = block.shape[1] if block.ndim == 2 else 0  # noqa: PLR2004  services by hours
+    if n == 0 or n % HOURS or (steps and n != steps):
+        raise InputError.of(
+            "values",
+            got=f"shape {block.shape}",
+            expected="(services, hours) with whole local days, the same for every block",
+            do="Pad the first and last day with NaN.",
+        )
+    return int(n)
+
+
+def _checked_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
+    bad = [q for q in quantiles if not 0 < q < 1]
+    if bad or not quantiles:
+        raise InputError.of(
+            "quantiles",
+            got=str(bad or quantiles),
+            expected="probabilities inside (0, 1)",
+            do="Write (0.5, 0.9, 0.95, 0.99).",
+        )
+    return tuple(float(q) for q in quantiles)
+
+
+def _systems(origin: np.datetime64, n_days: int, job: _Job) -> Systems:
+    window = Window.over(origin + np.arange(n_days), job.events)
+    return Systems.of(window, job.configurations, dtype=np.float32)
+
+
+def _screened(
+    raw: np.ndarray, names: Sequence[str], position: int
+) -> tuple[_Chunk, list[Finding]]:
+    """Return the usable services by local hour and why the others are set aside."""
+    days = (~np.isnan(raw)).reshape(len(raw), -1, HOURS).any(axis=2)
+    lowest, highest = np.fmin.reduce(raw, axis=1), np.fmax.reduce(raw, axis=1)
+    faults = (
+        ("all_nan", ~days.any(axis=1), "no demand was observed"),
+        ("infinite", np.isinf(lowest) | np.isinf(highest), "demand holds infinite values"),
+        ("negative", lowest < 0, "demand is negative"),
+        ("too_short", days.sum(axis=1) < SHORTEST_DAYS, f"fewer than {SHORTEST_DAYS} days observed"),
+        ("constant_zero", highest == 0, "demand is zero throughout"),
+    )
+    bad = np.zeros(len(raw), dtype=bool)
+    findings = []
+    for code, mask, text in faults:
+        findings += [
+            Finding(code, "error", names[i], f"{names[i]}: {text}; it is set aside")
+            for i in np.flatnonzero(mask & ~bad)
+        ]
+        bad |= mask
+    chunk = _Chunk(
+        positions=position + np.arange(len(raw)),
+        services=tuple(names),
+        values=_by_hour(raw),
+        first_day=days.argmax(axis=1),
+    )
+    return chunk.pick(~bad), findings
+
+
+def _by_hour(raw: np.ndarray) -> np.ndarray:
+    """Return services by hours as days, hours, services, shape (N, 24, S), float32."""
+    out = np.empty(raw.shape[::-1], dtype=np.float32)
+    for at in range(0, len(out), TILE):  # a tile fits the cache, a whole column does not
+        out[at : at + TILE] = raw[:, at : at + TILE].T
+    return out.reshape(-1, HOURS, len(raw))
+
+
+def _nothing_usable(findings: Sequence[Finding]) -> InputError:
+    return InputError(
+        Problem(
+            where=finding.service,
+            got=finding.message.removeprefix(f"{finding.service}: "),
+            expected=f"{SHORTEST_DAYS} days of hourly demand",
+            do="Give at least one service with demand.",
+        )
+        for finding in findings
+    )
+
+
+def _fit_block(
+    chunk: _Chunk, systems: Systems, job: _Job, lender: Lender | None
+) -> FleetBlock:
+    """Fit services that share a window and keep what a forecast needs."""
+    numbers = fit_numbers(systems, chunk.values, kappa=job.kappa, lender=lender)
+    sd = numbers.scale.sd.astype(np.float32)
+    residual = numbers.z - numbers.fitted
+    misses = measure_misses(
+        systems,
+        numbers.filled.z,
+        fitted=numbers.fitted,
+        selection=numbers.selection,
+        sd=numbers.scale.sd,
+    )
+    residual *= sd
+    window = systems.window
+    index = {name: i for i, name in enumerate(window.design.event_names)}
+    return FleetBlock(
+        positions=chunk.positions,
+        services=chunk.services,
+        systems=systems,
+        scale=numbers.scale,
+        beta=numbers.beta,
+        prior=numbers.prior,
+        whole=numbers.stats.whole,
+        weights=numbers.selection.weights,
+        clip=CLIP_AT * np.maximum(numbers.filled.spread, CLIP_FLOOR),
+        misses=misses,
+        spread=event_spread(
+            residual,
+            None,
+            event_of_day=np.array([index.get(name, -1) for name in window.names]),
+            leverage=systems.day_leverage,
+        ),
+        noise=noise_table(residual[window.ordinary], job.quantiles),
+        is_borrowing=lender is not None,
+    )
+
+
+def _fit_late(
+    late: Sequence[_Chunk], origin: np.datetime64, job: _Job, *, donors: Sequence[FleetBlock]
+) -> list[FleetBlock]:
+    """Fit services born later, each on the window of its first week; the short ones borrow."""
+    lender = Lender.of(donors)
+    blocks = []
+    for week in sorted({int(day) // WEEK for chunk in late for day in chunk.first_day}):
+        first = week * WEEK
+        systems = _systems(origin + first, len(late[0].values) - first, job)
+        is_short = systems.window.design.n_days < LONG_DAYS
+        for chunk in late:
+            born = chunk.first_day // WEEK == week
+            if born.any():
+                part = chunk.pick(born, first)
+                blocks.append(_fit_block(part, systems, job, lender if is_short else None))
+    return blocks
+
+
+def _checked_days(days: int, blocks: Sequence[FleetBlock]) -> int:
+    longest = max(block.design.n_days for block in blocks)
+    if not 0 < days <= longest:
+        raise InputError.of(
+            "forecast(days)",
+            got=days,
+            expected=f"1 to {longest} days, the length of the history",
+            do="Shorten the horizon or give a longer history.",
+        )
+    return days
+
+
+def _assumed(
+    names: Sequence[str],
+    dates: np.ndarray,
+    *,
+    blocks: Sequence[FleetBlock],
+    lifts: Mapping[str, float],
+) -> np.ndarray:
+    """Return each day's assumed lift, 1 where the fit knows its event, shape (N,)."""
+    known = {name for block in blocks for name in block.design.event_names}
+    problems = [
+        Problem(
+            where=f"{name} on {date}",
+            got="an event that no service has seen before",
+            expected="a past occurrence, or an assumed lift [ratio]",
+            do=f'Give one: lifts={{"{name}": 2.0}}.',
+        )
+        for name, date in zip(names, dates, strict=True)
+        if name and name not in known and name not in lifts
+    ]
+    if problems:
+        raise InputError(problems)
+    return np.array([lifts.get(name, 1.0) if name not in known else 1.0 for name in names])
+
+
+def _event_sd(block: FleetBlock, names: Sequence[str]) -> np.ndarray:
+    """Return the log standard deviation of each day's event, 0 on ordinary days, shape (N, S)."""
+    index = {name: i for i, name in enumerate(block.design.event_names)}
+    total = np.hypot(block.spread.shock_sd, block.spread.coefficient_sd)
+    out = np.zeros((len(names), len(block.services)))
+    for n, name in enumerate(names):
+        if name in index:
+            out[n] = total[:, index[name]]
+    return out
+
+
+def _clock(dates: np.ndarray, tz: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each UTC hour of some local days with its day and local hour."""
+    first = midnights(dates[:1], tz)[0]
+    count = int(hours_in(dates, tz).sum())
+    local = local_days(first, count, 60, tz)
+    time = first + np.arange(count) * np.timedelta64(1, "h")
+    return time, np.minimum(local.day_of_step, len(dates) - 1), local.hour_of_step
+
+
+def _restored(log: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return demand from log quantiles in place; the same as :func:`scale.restore`."""
+    np.exp(log, out=log)
+    log -= log.dtype.type(LOG_OFFSET)
+    np.maximum(log, 0, out=log)
+    log *= mean
+    return log
+
+
+def _appended(
+    block: FleetBlock, cube: np.ndarray, dates: np.ndarray, *, grown: dict[int, Systems]
+) -> FleetBlock:
+    """Return a block with new days in its sums and its coefficients solved anew."""
+    design, dtype = block.design, block.beta.dtype
+    rows = design.rows(dates)
+    if id(block.systems) not in grown:
+        grown[id(block.systems)] = _grown(block.systems, gram(design, rows))
+    systems = grown[id(block.systems)]
+    new = cube[:, :, block.positions].astype(dtype)
+    z = np.log(new / block.scale.mean.astype(dtype) + dtype.type(LOG_OFFSET))
+    z = (z - block.scale.center.astype(dtype)) / block.scale.sd.astype(dtype)
+    fitted = predict(design, rows, block.beta)
+    ordinary = np.array([not name for name in event_names_on(systems.window.design.events, dates)])
+    bound = np.where(ordinary[:, None], block.clip, np.inf)[:, None, :].astype(dtype)
+    z = fitted + np.clip(np.nan_to_num(z - fitted), -bound, bound)
+    if block.prior is not None:
+        z -= predict(design, rows, block.prior)
+    whole = block.whole + project(design, rows, z)
+    beta = combined([solve(whole) for solve in systems.final], block.weights)
+    return replace(
+        block,
+        systems=systems,
+        whole=whole,
+        beta=beta if block.prior is None else beta + block.prior,
+    )
+
+
+def _grown(systems: Systems, more: np.ndarray) -> Systems:
+    """Return the systems with the Gram matrix of new days added to the final ones."""
+    whole = systems.gram + more
+    return replace(
+        systems,
+        gram=whole,
+        final=tuple(Solver.of(whole + np.diag(p), systems.dtype) for p in systems.penalties),
+    )
