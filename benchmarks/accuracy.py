@@ -31,7 +31,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accuracy_tables import coverage_table, group_table, main_table, notes, peak_table
+from accuracy_tables import (
+    coverage_table,
+    goal_table,
+    group_table,
+    main_table,
+    notes,
+    peak_table,
+)
 from ours import (
     PEAK_HORIZON_DAYS,
     Covered,
@@ -151,6 +158,7 @@ def main() -> None:
         cases = peaks(later, draws=given.draws)
     methods = ["ours", *given.peers]
     print(main_table(judged, methods, shelf), "", sep="\n")
+    print(goal_table(judged, methods, shelf), "", sep="\n")
     print(group_table(judged, methods, shelf), "", sep="\n")
     print(coverage_table(covered), "", sep="\n")
     print(peak_table(cases, expected=len(later)), "", sep="\n")

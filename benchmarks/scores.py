@@ -31,6 +31,8 @@ class Score:
     week: float
     """MASE(168) of the first seven days."""
     wape: float
+    mase_clipped: float
+    """MASE(168) over the horizon if negative forecasts were raised to 0."""
     cpu_s: float
     """CPU seconds of this series: fit and forecast."""
     peak_mb: float
@@ -57,14 +59,16 @@ def score(
     actual, hours = task.actual.reshape(-1), np.asarray(forecast, dtype=float).reshape(-1)
     scale = accuracy.seasonal_scale(task.train.reshape(-1), WEEK_HOURS)
 
-    def first(count: int) -> float:
-        return float(accuracy.mase(actual[:count], hours[:count], scale=scale))
+    def first(count: int, *, least: float = -np.inf) -> float:
+        raised = np.maximum(hours[:count], least)
+        return float(accuracy.mase(actual[:count], raised, scale=scale))
 
     return Score(
         mase=first(len(actual)),
         day=first(HOURS),
         week=first(WEEK_HOURS),
         wape=float(accuracy.wape(actual, hours)),
+        mase_clipped=first(len(actual), least=0.0),
         cpu_s=cpu_s,
         peak_mb=peak_mb,
         digest=digest(task),

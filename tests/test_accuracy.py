@@ -276,7 +276,7 @@ def test_owa_by_hand():
     ],
 )
 def test_bad_input_says_what_to_do(call, words):
-    with pytest.raises(InputError, match="got .*; expected ") as error:
+    with pytest.raises(InputError, match=r"got .*; expected ") as error:
         call()
     assert words in str(error.value)
 

@@ -122,6 +122,10 @@ def test_scores_by_hand(bench, task) -> None:
     assert got.week == pytest.approx((23 * 1 + 144 * 2) / 167 / 2)
     assert got.mase == pytest.approx((23 * 1 + 144 * 2 + 72 * 1) / 239 / 2)
     assert got.wape == pytest.approx((23 * 1 + 144 * 2 + 72 * 1) / (239 * 4))
+    assert got.mase_clipped == got.mase
+    below = bench["scores"].score(task, forecast - 9, cpu_s=1.5, peak_mb=80.0)
+    assert below.mase == pytest.approx((95 * 10 + 144 * 7) / 239 / 2)
+    assert below.mase_clipped == pytest.approx(4 / 2)
     missing = bench["scores"].score(task, forecast * np.nan, cpu_s=1.5, peak_mb=80.0, failed="why")
     assert math.isnan(missing.mase)
     assert missing.failed == "why"
@@ -155,6 +159,37 @@ def test_goals_are_kept_at_their_bound(bench) -> None:
         *("stretch reached", "reached", "not reached"),
     ]
     assert str(share) == "≥ 0.93 (stretch 0.95)"
+
+
+def test_a_row_by_hand(bench, task) -> None:
+    """Two tasks: ours 1 and 2, theirs 2 and 4, the naive 4 and 1."""
+    make = bench["tasks"].Task
+    other = make("albert street", "auckland", task.origin, task.train, task.actual)
+    shelf = bench["scores"].Shelf()
+    for method, errors, cpu_s in (
+        *(("ours", (1.0, 2.0), 0.01), ("tuned", (2.0, 4.0), 4.0)),
+        *(("naive", (4.0, 1.0), 0.001),),
+    ):
+        scores = {
+            one.name: bench["scores"].Score(
+                error, error, 2 * error, error / 10, error / 2, cpu_s, 100.0, ""
+            )
+            for one, error in zip((task, other), errors, strict=True)
+        }
+        shelf.put(method, scores, versions="1")
+    tables = bench["accuracy_tables"]
+    row = tables.Row.of("tuned", [task, other], shelf)
+    assert row.mase == pytest.approx(8**0.5)
+    assert row.ratio == row.clipped == pytest.approx(0.5)
+    assert row.share == 1.0
+    assert row.wape == pytest.approx(0.3)
+    assert row.day == row.week == pytest.approx(2**0.5)
+    assert row.cpu_x == pytest.approx(400)
+    assert tables.Row.of("naive", [task, other], shelf).share == 0.5
+    goals = tables.goal_table([task, other], ["ours", "naive", "tuned"], shelf)
+    assert "| MASE, ours / Prophet, hand-tuned            | 0.500   |" in goals
+    assert goals.count("stretch reached") == 2  # tuned: the ratio and the share
+    assert goals.count("not reached") == 1  # the first day: sqrt(2 / 4) = 0.707 of the naive
 
 
 def test_no_forecast_of_ours_is_no_win(bench) -> None:

@@ -146,7 +146,7 @@ def change(path: Path, old: str, new: str) -> None:
 def test_help_names_every_command_and_the_exit_codes(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for name in ("check", "diff", "explain", "fit", "plan", "report", "sweep"):
+    for name in ("backtest", "check", "diff", "explain", "fit", "plan", "report", "sweep"):
         assert re.search(rf"^  {name} +\S", done.out, flags=re.MULTILINE), name
     assert "2 bad input" in done.out
     assert "70 a fault" in done.out

@@ -116,7 +116,8 @@ class BacktestResult:
         compared = _compared(frames["scores"])
         for name in ("scores", "buckets", "quantiles", "peaks"):
             tasks = zip(frames[name]["origin"], frames[name]["service"], strict=True)
-            frames[name].insert(len(KEY), "compared", [task in compared for task in tasks])
+            marks = np.array([task in compared for task in tasks], dtype=bool)
+            frames[name].insert(len(KEY), "compared", marks)
         names = (*models, REFERENCE)
         summary = [_summary_row(name, frames, quantiles) for name in names]
         return cls(models=names, origins=origins, summary=pd.DataFrame(summary), **frames)
@@ -160,7 +161,7 @@ class BacktestResult:
         Parameters
         ----------
         other
-            Name of a model; None of its own errors may be 0 in a ratio, such tasks are not counted.
+            Name of a model; tasks where its own error is 0 have no ratio and are not counted.
 
         Returns
         -------

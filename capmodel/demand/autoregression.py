@@ -127,11 +127,12 @@ def fit_ar_at(
     AutoregressionFit
         Arrays of E * S series: all series as of the first origin, then of the second, and so on.
     """
-    _check(z, lags=lags, ridge=ridge, weight=weight)
+    _check(z, lags=lags, ridge=ridge, origins=origins, weight=weight)
     lags, n_series = tuple(sorted(lags)), z.shape[1]
     seen = ~np.isnan(z)
     spans = [(0 if recent is None else max(c - recent, 0), c) for c in origins]
-    reference = np.where(seen, z, 0.0).mean(axis=0, dtype=float)
+    total = np.where(seen, z, 0.0).sum(axis=0, dtype=float)
+    reference = total / np.maximum(seen.sum(axis=0), 1)
     centred = np.where(seen, z - reference, 0.0)
     shift, variance = _moments(centred, seen if weight is None else seen * weight, spans=spans)
     lowest, highest = _range(z, seen, spans=spans)
@@ -200,7 +201,18 @@ def extend_ar(
         When the tail is too short or of another number of series, or a number out of its range.
     """
     reach = fit.lags[-1]
-    _check_tail(fit, z_tail, horizon, damp=damp, bound=bound)
+    is_long = z_tail.ndim == 2 and len(z_tail) >= reach  # noqa: PLR2004  time by series
+    _raise(
+        (
+            is_long and z_tail.shape[1] == len(fit.mean),
+            "z_tail",
+            f"shape {z_tail.shape}",
+            f"shape ({reach} or more, {len(fit.mean)})",
+        ),
+        (horizon >= 0, "horizon", horizon, "0 or more steps"),
+        (0 <= damp <= 1, "damp", damp, "a factor in [0, 1]"),
+        (bound >= 1, "bound", bound, "a multiple, 1 or more"),
+    )
     past = z_tail[len(z_tail) - reach :] - fit.mean
     path = np.zeros((reach + horizon, z_tail.shape[1]))
     path[:reach] = np.where(np.isnan(past), 0.0, past)
@@ -215,64 +227,39 @@ def extend_ar(
 
 
 def _check(
-    z: np.ndarray, *, lags: tuple[int, ...], ridge: float, weight: np.ndarray | None
+    z: np.ndarray,
+    *,
+    lags: tuple[int, ...],
+    ridge: float,
+    origins: tuple[int, ...],
+    weight: np.ndarray | None,
 ) -> None:
-    problems = []
-    if z.ndim != 2 or z.dtype not in (np.float32, np.float64):  # noqa: PLR2004  time by series
-        problems.append(
-            Problem(
-                "fit_ar(z)",
-                f"{z.dtype} of shape {z.shape}",
-                "float64 or float32 of shape (T, S)",
-                "Put time in rows and series in columns.",
-            )
-        )
-    if not lags or min(lags) < 1 or len(set(lags)) < len(lags):
-        problems.append(
-            Problem("fit_ar(lags)", str(lags), "distinct steps back, 1 or more", "Write (1, 2, 24).")
-        )
-    if not (ridge > 0 and np.isfinite(ridge)):
-        problems.append(
-            Problem("fit_ar(ridge)", str(ridge), "a number of rows above 0", "Write ridge=1.0.")
-        )
-    if weight is not None and (weight.shape != z.shape or not (weight >= 0).all()):
-        problems.append(
-            Problem(
-                "fit_ar(weight)",
-                f"shape {weight.shape}, some below 0 or NaN"
-                if weight.shape == z.shape
-                else f"shape {weight.shape}",
-                f"0 or more, of the shape of z {z.shape}",
-                "Give 0 to the rows to leave out.",
-            )
-        )
-    if problems:
-        raise InputError(problems)
+    is_grid = z.ndim == 2 and z.dtype in (np.float32, np.float64)  # noqa: PLR2004  time by series
+    is_rising = all(0 < a < b for a, b in pairwise((*origins, len(z) + 1)))
+    weighs = weight is None or (weight.shape == z.shape and bool((weight >= 0).all()))
+    shown = None if weight is None else f"shape {weight.shape}, least {weight.min(initial=0):g}"
+    _raise(
+        (is_grid, "z", f"{z.dtype} of shape {z.shape}", "float64 or float32, shape (T, S)"),
+        (not np.isinf(z).any(), "z", "an infinite value", "finite values, NaN for gaps"),
+        (
+            bool(lags) and min(lags) > 0 and len(set(lags)) == len(lags),
+            "lags",
+            lags,
+            "distinct steps back, 1 or more",
+        ),
+        (0 < ridge < np.inf, "ridge", ridge, "a number of rows above 0"),
+        (bool(origins) and is_rising, "origins", origins, f"rising steps in 1 to {len(z)}"),
+        (weighs, "weight", shown, f"0 or more, shape {z.shape}"),
+    )
 
 
-def _check_tail(
-    fit: AutoregressionFit, z_tail: np.ndarray, horizon: int, *, damp: float, bound: float
-) -> None:
-    problems = []
-    reach, n_series = fit.lags[-1], len(fit.mean)
-    if z_tail.ndim != 2 or z_tail.shape[1] != n_series or len(z_tail) < reach:  # noqa: PLR2004  as above
-        problems.append(
-            Problem(
-                "extend_ar(z_tail)",
-                f"shape {z_tail.shape}",
-                f"shape ({reach} or more, {n_series})",
-                "Give the last steps of the series that were fitted.",
-            )
-        )
-    for name, value, good, expected in (
-        ("horizon", horizon, horizon >= 0, "0 or more steps"),
-        ("damp", damp, 0 <= damp <= 1, "a factor in [0, 1]"),
-        ("bound", bound, bound >= 1, "a multiple, 1 or more"),
-    ):
-        if not good:
-            problems.append(
-                Problem(f"extend_ar({name})", str(value), expected, f"Change {name}.")
-            )
+def _raise(*tests: tuple[bool, str, object, str]) -> None:
+    """Raise one error for all the tests (good, argument, got, expected) that failed."""
+    problems = [
+        Problem(f"autoregression, {name}", str(got), expected, f"Change {name}.")
+        for good, name, got, expected in tests
+        if not good
+    ]
     if problems:
         raise InputError(problems)
 
@@ -301,7 +288,7 @@ def _moments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean and variance of each span, shape (E, S); NaN where none was seen.
 
-    A variance that is rounding alone is returned as 1: the penalty then holds the coefficients at 0.
+    A variance that is rounding alone becomes 1: the penalty then holds the coefficients at 0.
     """
     count = _span_sums(weight, spans=spans)
     weighted = centred * weight
@@ -354,21 +341,28 @@ def _products(
     ndarray
         Shape (E, S, L + 2, L + 2), summed over blocks of rows in float64.
     """
-    reach = lags[-1]
-    rows = [(min(start + reach, stop), stop) for start, stop in spans]
-    edges = sorted({edge for row in rows for edge in row})
+    reach, size = lags[-1], len(lags) + 2
+    rows = [(start + reach, stop) for start, stop in spans]
+    edges = sorted({edge for start, stop in rows if start < stop for edge in (start, stop)})
+    total = np.zeros((len(z), size, size))
+    if not edges:
+        return np.stack([total] * len(rows))
     first, last = edges[0], edges[-1]
-    columns = np.ones((len(z), len(lags) + 2, last - first), dtype=z.dtype)
+    columns = np.ones((len(z), size, last - first), dtype=z.dtype)
     for i, lag in enumerate((*lags, 0)):
         columns[:, i] = z[:, first - lag : last - lag]
-    total = np.zeros((len(z), len(lags) + 2, len(lags) + 2))
     until = {first: total}
     for start, stop in pairwise(edges):
         block = columns[:, :, start - first : stop - first]
         left = block if weight is None else block * weight[:, None, start:stop]
         total = total + left @ block.transpose(0, 2, 1)
         until[stop] = total
-    return np.stack([until[stop] - until[start] for start, stop in rows])
+    return np.stack(
+        [
+            until[stop] - until[start] if start < stop else np.zeros_like(total)
+            for start, stop in rows
+        ]
+    )
 
 
 def _solved(products: np.ndarray, mean: np.ndarray, penalty: np.ndarray) -> np.ndarray:

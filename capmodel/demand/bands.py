@@ -1,7 +1,7 @@
 """Quantiles of single hours without drawing paths.
 
-This module answers: between which values does each hour of a forecast lie? The noise of the hour
-is a quantile of past residuals; level, trend and event err by Student t; both widths add in squares.
+This module answers: between which values does each hour of a forecast lie? The noise of the hour is
+a quantile of past residuals; level, trend and event err by Student t; the widths add in squares.
 """
 
 from __future__ import annotations

@@ -7,18 +7,20 @@ and gathers what could not be fitted; the fit itself answers questions (:mod:`.f
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from capmodel.demand.cohort import LONG_DAYS, Cohort, Lender, fit_cohort
+from capmodel.demand.cohort import LONG_DAYS, Cohort, fit_cohort
 from capmodel.demand.design import Window
 from capmodel.demand.fit import DemandFit
+from capmodel.demand.lending import Lender
 from capmodel.demand.panel import Panel, read_panel
 from capmodel.demand.penalties import CONFIGURATIONS
+from capmodel.demand.pooling import Luck, pool_events, shared_luck
 from capmodel.demand.systems import Systems
 from capmodel.demand.uncertainty import fleet_prior, out_of_sample
 from capmodel.errors import nearest
@@ -74,6 +76,10 @@ class Batched(BaseModel):
     kappa: Annotated[float, Field(ge=0)] = 2.0
     """Sharpness of the combination by backtest error; 0 averages, large values select."""
 
+    groups: dict[str, str] = Field(default_factory=dict)
+    """Service to the name of its group (storefront, payments, ...): services of a group lend each
+    other the effects of events, and young ones the shape of the year."""
+
     @field_validator("configurations")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,6 +123,7 @@ class Batched(BaseModel):
         panel = read_panel(history)
         with threadpool_limits(limits=1, user_api="blas"):
             cohorts, lender = self._cohorts(panel, calendar)
+            cohorts, luck = _judged_together(cohorts, self.groups)
         slow = [
             Finding(
                 "gaps_not_converged",
@@ -138,11 +145,12 @@ class Batched(BaseModel):
             configurations=self.configurations,
             cohorts=tuple(cohorts),
             lender=lender,
+            luck=luck,
             refused=Findings(panel.refused),
             findings=Findings((*panel.refused, *panel.notes, *slow)),
         )
 
-    def fit_fleet(
+    def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
         self,
         values: np.ndarray | Iterable[np.ndarray],
         *,
@@ -198,6 +206,7 @@ class Batched(BaseModel):
                 events=Calendar.none() if events is None else events,
                 configurations=[CONFIGURATIONS[name] for name in self.configurations],
                 kappa=self.kappa,
+                groups=self.groups,
                 quantiles=quantiles,
                 services=services,
                 workers=workers,
@@ -212,7 +221,7 @@ class Batched(BaseModel):
         systems: Systems | None = None
         for first, columns in _groups(panel):
             if is_long and len(panel.dates) - first < LONG_DAYS:
-                lender, is_long = Lender.of(cohorts), False
+                lender, is_long = Lender.of(cohorts, self.groups), False
             if systems is None or systems.window.design.n_days != len(panel.dates) - first:
                 systems = Systems.of(Window.over(panel.dates[first:], events), configurations)
             cohorts.append(
@@ -225,16 +234,19 @@ class Batched(BaseModel):
                     lender=lender,
                 )
             )
-        return _with_errors(cohorts), Lender.of(cohorts) if is_long else lender
+        return cohorts, Lender.of(cohorts, self.groups) if is_long else lender
 
 
-def _with_errors(cohorts: list[Cohort]) -> list[Cohort]:
-    """Return the cohorts with their errors shrunk toward those of the whole fleet."""
-    prior = fleet_prior([c.misses for c in cohorts if c.misses is not None])
+def _judged_together(cohorts: list[Cohort], groups: Mapping[str, str]) -> tuple[list[Cohort], Luck]:
+    """Return the cohorts with what only the whole fleet can tell: errors, shared luck, effects."""
+    misses = [c.misses for c in cohorts if c.misses is not None]
+    luck = shared_luck([c.spread for c in cohorts], misses)
+    prior = fleet_prior(misses)
+    pooled = pool_events(cohorts, groups, luck)
     return [
         replace(c, errors=out_of_sample(c.misses, prior, n_services=len(c.services)))
-        for c in cohorts
-    ]
+        for c in pooled
+    ], luck
 
 
 def _groups(panel: Panel) -> Iterator[tuple[int, np.ndarray]]:

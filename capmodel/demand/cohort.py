@@ -14,17 +14,20 @@ import numpy as np
 
 from capmodel.demand.design import HOURS, Design, Rows, Window, predict
 from capmodel.demand.filling import Filled, fill
+from capmodel.demand.lending import Lender
 from capmodel.demand.scale import Scale, restore, standardise
 from capmodel.demand.shortrange import ShortRange, fit_short_range
 from capmodel.demand.solve import Selection, Statistics, select, statistics
 from capmodel.demand.systems import Systems
 from capmodel.demand.uncertainty import (
+    ErrorPrior,
     EventSpread,
     Misses,
     OutOfSample,
     event_spread,
     fill_weeks,
     measure_misses,
+    out_of_sample,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LONG_DAYS",
     "Cohort",
-    "Lender",
-    "LentEvent",
     "Numbers",
     "fit_cohort",
     "fit_numbers",
@@ -46,13 +47,8 @@ RESIDUAL_DAYS: Final = 728
 """Past days whose residuals may be drawn for future ones: two years of whole weeks [days]."""
 LEVEL_BLOCKS: Final = ("intercept", "linear", "hinge", "ramp", "yearly")
 """What "level" means when a growth is asked for or shown."""
-BORROWED_BLOCKS: Final = ("yearly", "yearly_weekend", "yearly_hour", "public_weekday")
 UNSOLVED: Final = 1e-4
 """Relative residual of the gap equations above which a service is named."""
-ONE_DONOR_SD: Final = 0.5
-"""Log standard deviation between services of an event that a single one has seen; `assumed`."""
-LEAST_DONOR_SD: Final = 0.1
-"""Smallest log standard deviation between services: donors are seldom a sample; `assumed`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +68,8 @@ class Cohort:
     """Root mean squared backtest log error of the combination's best member, shape (S,)."""
     misses: Misses | None
     """What the backtests missed; None where the window is too short for any."""
-    errors: OutOfSample | None
-    """Shrunk toward the fleet's; None until the whole fleet is fitted."""
+    errors: OutOfSample
+    """Shrunk toward what is assumed, and toward the fleet's once the fleet is fitted."""
     spread: EventSpread
     """Per event of ``design.event_names``, shape (S, E)."""
     residual: np.ndarray
@@ -128,87 +124,6 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LentEvent:
-    """An event's mean effect over the services that have seen it, in log units of demand."""
-
-    donors: tuple[str, ...]
-    coefficients: np.ndarray
-    """Mean coefficients, shape (b,)."""
-    hours: np.ndarray
-    """Mean log effect by hour, shape (24,)."""
-    sd: float
-    """Log standard deviation of the day's effect between donors."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lender:
-    """What long histories lend to short ones, in log units of demand."""
-
-    donors: tuple[str, ...]
-    blocks: dict[str, np.ndarray]
-    """Mean coefficients of the calendar blocks, shape (columns,)."""
-    events: dict[str, LentEvent]
-
-    @classmethod
-    def of(cls, cohorts: Sequence[Cohort]) -> Lender | None:
-        """Average the cohorts that do not borrow themselves; None when there is none."""
-        lending = [c for c in cohorts if not c.is_borrowing]
-        if not lending:
-            return None
-        blocks = {
-            name: np.concatenate(
-                [c.log_beta[c.design.block(name).columns] for c in lending], axis=1
-            ).mean(axis=1)
-            for name in BORROWED_BLOCKS
-        }
-        return cls(
-            donors=tuple(sorted(name for c in lending for name in c.services)),
-            blocks=blocks,
-            events=_lent_events(lending),
-        )
-
-    def prior(self, design: Design, sd: np.ndarray) -> np.ndarray:
-        """Return the coefficients toward which short histories are held, shape (p, S)."""
-        log_prior = np.zeros(design.p)
-        for name, values in self.blocks.items():
-            log_prior[design.block(name).columns] = values
-        block = design.block("event")
-        width = block.hour.shape[1]
-        for e, name in enumerate(design.event_names):
-            if name in self.events:
-                start = block.start + e * width
-                log_prior[start : start + width] = self.events[name].coefficients
-        return np.asarray(log_prior[:, None] / sd)
-
-
-def _lent_events(lending: Sequence[Cohort]) -> dict[str, LentEvent]:
-    donors: dict[str, list[str]] = {}
-    rows: dict[str, list[np.ndarray]] = {}
-    hour = np.zeros((HOURS, 0))
-    for cohort in lending:
-        block = cohort.design.block("event")
-        hour = block.hour
-        shape = (block.n_day, hour.shape[1], len(cohort.services))
-        own = cohort.log_beta[block.columns].reshape(shape)
-        for e, name in enumerate(cohort.design.event_names):
-            for s in np.flatnonzero(cohort.spread.n[:, e] > 0):
-                donors.setdefault(name, []).append(cohort.services[s])
-                rows.setdefault(name, []).append(own[e][:, s])
-    lent = {}
-    for name, parts in sorted(rows.items()):
-        mean = np.mean(parts, axis=0)
-        # The first coefficient is the day's mean log effect: the harmonics have mean zero.
-        sd = float(np.std([part[0] for part in parts], ddof=1)) if len(parts) > 1 else 0.0
-        lent[name] = LentEvent(
-            donors=tuple(sorted(donors[name])),
-            coefficients=mean,
-            hours=hour @ mean,
-            sd=max(sd, ONE_DONOR_SD if len(parts) == 1 else LEAST_DONOR_SD),
-        )
-    return lent
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Numbers:
     """What fitting some services on one window gives, before anybody asks a question."""
 
@@ -237,6 +152,7 @@ def fit_numbers(
     values: np.ndarray,
     *,
     kappa: float,
+    services: Sequence[str] = (),
     lender: Lender | None = None,
     censored: np.ndarray | None = None,
 ) -> Numbers:
@@ -252,16 +168,17 @@ def fit_numbers(
         Demand with NaN for gaps, shape (N, 24, S), of the systems' type.
     kappa
         Sharpness of the combination.
-    lender
-        What to borrow; None to stand alone.
+    services, lender
+        Who borrows, and what; None to stand alone.
     censored
         Hours whose value is only a lower bound, shape (N, 24, S) bool.
     """
     window = systems.window
     z, scale = standardise(values)
-    prior, offset = None, 0.0
+    prior: np.ndarray | None = None
+    offset: np.ndarray | float = 0.0
     if lender is not None:
-        prior = lender.prior(window.design, scale.sd).astype(systems.dtype)
+        prior = lender.prior(window.design, services, scale.sd).astype(systems.dtype)
         offset = predict(window.design, window.rows, prior)
         z -= offset
     filled = fill(systems, z, censored=censored)
@@ -294,25 +211,32 @@ def fit_cohort(
     """
     window = systems.window
     values = panel.values[first:, :, columns]
+    services = tuple(panel.services[i] for i in columns)
     numbers = fit_numbers(
-        systems, values, kappa=kappa, lender=lender, censored=panel.censored_in(first, columns)
+        systems,
+        values,
+        kappa=kappa,
+        services=services,
+        lender=lender,
+        censored=panel.censored_in(first, columns),
     )
     scale, selection = numbers.scale, numbers.selection
     residual = (numbers.z - numbers.fitted) * scale.sd
     median = restore((numbers.fitted + numbers.offset) * scale.sd + scale.center, scale.mean)
     usual = numbers.filled.z - numbers.fitted
+    misses = measure_misses(
+        systems, numbers.filled.z, fitted=numbers.fitted, selection=selection, sd=scale.sd
+    )
     return Cohort(
-        services=tuple(panel.services[i] for i in columns),
+        services=services,
         first=first,
         design=window.design,
         beta=numbers.beta,
         scale=scale,
         weights=selection.weights,
         backtest_rms=np.sqrt(selection.errors.min(axis=0)) * scale.sd,
-        misses=measure_misses(
-            systems, numbers.filled.z, fitted=numbers.fitted, selection=selection, sd=scale.sd
-        ),
-        errors=None,
+        misses=misses,
+        errors=out_of_sample(misses, ErrorPrior(), n_services=len(services)),
         spread=_spread(systems, residual, median),
         residual=_drawable(residual, window, first=first, n_days=len(panel.dates)),
         day_mean=_day_mean(values, median),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capmodel.demand.cohort import Cohort, Lender
+from capmodel.demand.cohort import Cohort
+from capmodel.demand.lending import Lender
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD
 from capmodel.events.days import OBSERVED
 from capmodel.schema import Basis
@@ -47,7 +48,7 @@ def event_effect(
     own = _own(cohort, column, event, lender=lender)
     if own is not None:
         return own
-    lent = lender.events.get(event) if lender is not None else None
+    lent = lender.event(cohort.services[column], event) if lender is not None else None
     if lent is not None:
         return EventEffect(
             hours=lent.hours,
@@ -80,13 +81,16 @@ def _own(cohort: Cohort, column: int, event: str, *, lender: Lender | None) -> E
     spread = cohort.spread
     if spread.n[column, e] == 0:
         return None
-    borrowed = cohort.is_borrowing and lender is not None and event in lender.events
+    lent = lender.event(cohort.services[column], event) if lender is not None else None
+    name = cohort.services[column]
+    leans = cohort.is_borrowing or bool(spread.pooled[column, e])
+    donors = tuple(d for d in lent.donors if d != name) if lent is not None and leans else ()
     return EventEffect(
         hours=cohort.event_hours(e, column),
         n_events=int(spread.n[column, e]),
         shock_sd=float(spread.shock_sd[column, e]),
         shock_df=float(spread.shock_df[column, e]),
         coefficient_sd=float(spread.coefficient_sd[column, e]),
-        basis="borrowed" if borrowed else "fitted",
-        donors=lender.events[event].donors if borrowed and lender is not None else (),
+        basis="borrowed" if donors and cohort.is_borrowing else "fitted",
+        donors=donors,
     )

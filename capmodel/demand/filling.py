@@ -97,7 +97,9 @@ def _dense_gaps(gap: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
     """Return which series have a fortnight or an event day with too many gaps, shape (S,) bool."""
     n = len(gap) // SPARSE_DAYS * SPARSE_DAYS
     by_day = gap.sum(axis=1, dtype=np.uint8)  # eight times less to carry than whole integers
-    fortnights = by_day[len(gap) - n :].reshape(-1, SPARSE_DAYS, gap.shape[2]).sum(axis=1, dtype=np.int64)
+    fortnights = (
+        by_day[len(gap) - n :].reshape(-1, SPARSE_DAYS, gap.shape[2]).sum(axis=1, dtype=np.int64)
+    )
     dense = (fortnights > SPARSE_GAPS * SPARSE_DAYS * HOURS).any(axis=0)
     return np.asarray(dense | (by_day[~ordinary] > SPARSE_EVENT_HOURS).any(axis=0))
 

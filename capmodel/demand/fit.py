@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from capmodel.demand.cohort import Cohort, Lender
+from capmodel.demand.cohort import Cohort
 from capmodel.demand.design import HOURS, event_names_on, public_weekday
 from capmodel.demand.effects import EventEffect, event_effect
+from capmodel.demand.lending import Lender
 from capmodel.demand.paths import (
     DemandForecast,
     Outlook,
@@ -26,6 +27,7 @@ from capmodel.demand.paths import (
     draw_root,
     draw_weeks,
 )
+from capmodel.demand.pooling import Luck
 from capmodel.demand.scale import restore
 from capmodel.demand.tables import explain_table, growth_table, lifts_table, summary_table
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD
@@ -66,6 +68,8 @@ class DemandFit:
     configurations: tuple[str, ...]
     cohorts: tuple[Cohort, ...]
     lender: Lender | None
+    luck: Luck
+    """Which share of a season's luck all services have in common."""
     refused: Findings
     """Services set aside, each with its reason."""
     findings: Findings
@@ -447,6 +451,8 @@ def _outlook(
         shock_sd=_per_day(effects, "shock_sd", np.where(is_event, SHOCK_PRIOR_SD, 0.0)),
         shock_df=_per_day(effects, "shock_df", np.full(len(is_event), PRIOR_DF)),
         coefficient_sd=_per_day(effects, "coefficient_sd", np.zeros(len(is_event))),
+        luck_shared=fit.luck.shock,
+        drift_shared=fit.luck.drift,
         to_growth=np.where(
             days.counterpart >= fit.dates[fit.first_day[position]], to_growth, np.nan
         ),

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.demand.bands import hour_bands, noise_table
-from capmodel.demand.cohort import LONG_DAYS, Lender, fit_numbers
+from capmodel.demand.cohort import LONG_DAYS, fit_numbers
 from capmodel.demand.design import HOURS, Design, Window, event_names_on, gram, predict, project
 from capmodel.demand.filling import CLIP_AT, CLIP_FLOOR
+from capmodel.demand.lending import Lender
 from capmodel.demand.paths import check_day
 from capmodel.demand.penalties import Configuration
+from capmodel.demand.pooling import pool_events, shared_luck
 from capmodel.demand.scale import LOG_OFFSET, Scale
 from capmodel.demand.solve import combined
 from capmodel.demand.systems import Solver, Systems
@@ -73,7 +75,8 @@ class FleetForecast:
         import pandas as pd  # noqa: PLC0415  kept out of import time
 
         kept = np.flatnonzero(~np.isnan(self.values[0, :, 0]))
-        names = pd.Categorical.from_codes(np.repeat(kept, len(self.time)), list(self.services))
+        codes = np.repeat(kept, len(self.time))
+        names = pd.Categorical.from_codes(codes, pd.Index(self.services))
         time = pd.DatetimeIndex(np.tile(self.time, len(kept)), tz="UTC")
         columns = {
             f"p{100 * q:g}": self.values[i, kept].ravel() for i, q in enumerate(self.quantiles)
@@ -237,6 +240,7 @@ class _Job:
     events: Events
     configurations: tuple[Configuration, ...]
     kappa: float
+    groups: Mapping[str, str]
     quantiles: tuple[float, ...]
     """The median, then the asked ones."""
 
@@ -272,6 +276,7 @@ def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
     events: Events,
     configurations: Sequence[Configuration],
     kappa: float,
+    groups: Mapping[str, str],
     quantiles: Sequence[float],
     services: Sequence[str] | None = None,
     workers: int = 1,
@@ -279,7 +284,7 @@ def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
     """Fit a fleet; see :meth:`capmodel.demand.Batched.fit_fleet`."""
     tz = check_tz(business_tz)
     asked = _checked_quantiles(quantiles)
-    job = _Job(events, tuple(configurations), kappa, (0.5, *asked))
+    job = _Job(events, tuple(configurations), kappa, groups, (0.5, *asked))
     origin = check_day(start, where="start")
     stream = _Stream(values, services)
     blocks: list[FleetBlock] = []
@@ -304,6 +309,8 @@ def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
     if systems is None or not (blocks or late):
         raise _nothing_usable(findings)
     blocks += _fit_late(late, origin, job, donors=blocks)
+    luck = shared_luck([b.spread for b in blocks], [b.misses for b in blocks if b.misses])
+    blocks = pool_events(blocks, groups, luck)
     return FleetFit(
         services=tuple(stream.names),
         business_tz=tz,
@@ -336,17 +343,22 @@ class _Stream:
                 self.names += names
                 yield part, names, position
         if self.given is not None and len(self.given) != len(self.names):
-            raise InputError.of(
-                "services",
-                got=f"{len(self.given)} names for {len(self.names)} rows",
-                expected="one name for each row",
-                do="Give as many names as rows.",
-            )
+            raise self._wrong_names(f"{len(self.names)} rows")
 
     def _next_names(self, position: int, count: int) -> list[str]:
         if self.given is None:
             return [f"service_{position + i}" for i in range(count)]
+        if len(self.given) < position + count:
+            raise self._wrong_names(f"{position + count} rows or more")
         return list(self.given[position : position + count])
+
+    def _wrong_names(self, rows: str) -> InputError:
+        return InputError.of(
+            "services",
+            got=f"{len(self.given or ())} names for {rows}",
+            expected="one name for each row",
+            do="Give as many names as rows.",
+        )
 
 
 def _checked_steps(block: np.ndarray, steps: int) -> int:
@@ -378,9 +390,7 @@ def _systems(origin: np.datetime64, n_days: int, job: _Job) -> Systems:
     return Systems.of(window, job.configurations, dtype=np.float32)
 
 
-def _screened(
-    raw: np.ndarray, names: Sequence[str], position: int
-) -> tuple[_Chunk, list[Finding]]:
+def _screened(raw: np.ndarray, names: Sequence[str], position: int) -> tuple[_Chunk, list[Finding]]:
     """Return the usable services by local hour and why the others are set aside."""
     days = (~np.isnan(raw)).reshape(len(raw), -1, HOURS).any(axis=2)
     lowest, highest = np.fmin.reduce(raw, axis=1), np.fmax.reduce(raw, axis=1)
@@ -388,7 +398,11 @@ def _screened(
         ("all_nan", ~days.any(axis=1), "no demand was observed"),
         ("infinite", np.isinf(lowest) | np.isinf(highest), "demand holds infinite values"),
         ("negative", lowest < 0, "demand is negative"),
-        ("too_short", days.sum(axis=1) < SHORTEST_DAYS, f"fewer than {SHORTEST_DAYS} days observed"),
+        (
+            "too_short",
+            days.sum(axis=1) < SHORTEST_DAYS,
+            f"fewer than {SHORTEST_DAYS} days observed",
+        ),
         ("constant_zero", highest == 0, "demand is zero throughout"),
     )
     bad = np.zeros(len(raw), dtype=bool)
@@ -396,7 +410,7 @@ def _screened(
     for code, mask, text in faults:
         findings += [
             Finding(code, "error", names[i], f"{names[i]}: {text}; it is set aside")
-            for i in np.flatnonzero(mask & ~bad)
+            for i in np.flatnonzero(mask & ~bad).tolist()
         ]
         bad |= mask
     chunk = _Chunk(
@@ -428,11 +442,11 @@ def _nothing_usable(findings: Sequence[Finding]) -> InputError:
     )
 
 
-def _fit_block(
-    chunk: _Chunk, systems: Systems, job: _Job, lender: Lender | None
-) -> FleetBlock:
+def _fit_block(chunk: _Chunk, systems: Systems, job: _Job, lender: Lender | None) -> FleetBlock:
     """Fit services that share a window and keep what a forecast needs."""
-    numbers = fit_numbers(systems, chunk.values, kappa=job.kappa, lender=lender)
+    numbers = fit_numbers(
+        systems, chunk.values, kappa=job.kappa, services=chunk.services, lender=lender
+    )
     sd = numbers.scale.sd.astype(np.float32)
     residual = numbers.z - numbers.fitted
     misses = measure_misses(
@@ -471,7 +485,9 @@ def _fit_late(
     late: Sequence[_Chunk], origin: np.datetime64, job: _Job, *, donors: Sequence[FleetBlock]
 ) -> list[FleetBlock]:
     """Fit services born later, each on the window of its first week; the short ones borrow."""
-    lender = Lender.of(donors)
+    if not late:
+        return []
+    lender = Lender.of(donors, job.groups)
     blocks = []
     for week in sorted({int(day) // WEEK for chunk in late for day in chunk.first_day}):
         first = week * WEEK

@@ -102,6 +102,10 @@ class Outlook:
     shock_sd: np.ndarray
     shock_df: np.ndarray
     coefficient_sd: np.ndarray
+    luck_shared: float
+    """Share of the shocks' variance that all services have in common [ratio]."""
+    drift_shared: float
+    """The same of the trend's error [ratio]."""
     to_growth: np.ndarray
     lift_x: np.ndarray
     basis: Basis
@@ -201,7 +205,8 @@ def draw_root(outlook: Outlook, *, source: np.ndarray, seed: int, draws: int) ->
     source
         Past day for each path and future day, from :func:`draw_weeks`, shape (D, N).
     seed, draws
-        Streams are named ("level", service), ("drift", service), ("shock", service, event).
+        Streams are named ("level", service), ("drift", service), ("shock", service, event); those
+        that all services share ("season", "drift"), ("season", "shock", event).
     """
     rng = rng_for(seed, "level", outlook.service)
     level = outlook.level_sd * normal_scores(rng, draws) * _t_scale(rng, outlook.df, draws)
@@ -236,22 +241,37 @@ def _drift(outlook: Outlook, *, seed: int, draws: int) -> np.ndarray:
     rng = rng_for(seed, "drift", outlook.service)
     scale = outlook.drift_sd * _t_scale(rng, outlook.df, draws)
     step = np.sqrt(np.diff(np.maximum(outlook.days_ahead, 0), prepend=0) / DRIFT_DAYS)
-    walk = rng.standard_normal((draws, len(step))) * step
+    shape = (draws, len(step))
+    common = rng_for(seed, "season", "drift").standard_normal(shape)
+    walk = _mixed(common, rng.standard_normal(shape), outlook.drift_shared) * step
     return np.asarray(np.cumsum(walk, axis=1) * scale[:, None])
 
 
+def _mixed(common: np.ndarray, own: np.ndarray, share: float) -> np.ndarray:
+    """Return standard normal draws of which `share` of the variance is the common ones'."""
+    return np.asarray(np.sqrt(share) * common + np.sqrt(1 - share) * own)
+
+
 def _shock(outlook: Outlook, *, seed: int, draws: int) -> np.ndarray:
-    """Draw how much each event differs this year, and the error of its fitted effect, (D, N)."""
+    """Draw how much each event differs this year, and the error of its fitted effect, (D, N).
+
+    Both stem from single seasons, this one and the past ones, so both are shared by services to the
+    same degree.
+    """
     from scipy.special import gammaincinv  # noqa: PLC0415  the package loads faster without it
 
     shock = np.zeros((draws, len(outlook.dates)))
     for luck in dict.fromkeys(outlook.luck):
         if not luck:
             continue
-        rng = rng_for(seed, "shock", outlook.service, luck)
-        season = normal_scores(rng, draws)
-        coefficient = normal_scores(rng, draws)
-        uniform = rng.random(draws)
+        streams = (
+            rng_for(seed, "season", "shock", luck),
+            rng_for(seed, "shock", outlook.service, luck),
+        )
+        common, own = ((normal_scores(rng, draws), normal_scores(rng, draws)) for rng in streams)
+        season = _mixed(common[0], own[0], outlook.luck_shared)
+        coefficient = _mixed(common[1], own[1], outlook.luck_shared)
+        uniform = streams[0].random(draws)
         for n in (i for i, name in enumerate(outlook.luck) if name == luck):
             df = outlook.shock_df[n]
             chi2 = 2 * gammaincinv(df / 2, uniform)

@@ -7,7 +7,8 @@ around a day, two days and a week because the work of people does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -17,7 +18,7 @@ import numpy as np
 from capmodel.demand.autoregression import extend_ar, fit_ar, fit_ar_at
 
 __all__ = [
-    "DAY",
+    "LEAST_TRAINING",
     "QUICK",
     "THOROUGH",
     "WEEK",
@@ -26,8 +27,10 @@ __all__ = [
     "Past",
     "Repeat",
     "Scale",
+    "backtest_origins",
     "expect",
     "steps_needed",
+    "whole_days",
 ]
 
 DAY: Final = 24
@@ -38,6 +41,16 @@ ROWS_PER_LAG: Final = 2
 """Rows without which a lag's coefficient is not estimated: with fewer the ridge decides alone."""
 LEAST_PROFILE_WEEKS: Final = 2
 """A mean week of one week leaves no deviations from it [weeks]."""
+BRIDGE_ROUNDS: Final = 2
+BRIDGE_RIDGE: Final = 5.0
+"""[rows]"""
+LEAST_LAG_CYCLES: Final = 3
+"""A gap is bridged by lags that fit so often into the series."""
+
+LEAST_TRAINING: Final = 2 * DAY
+"""Steps before the first origin without which nothing is forecast."""
+TRAINING_SHARE: Final = 0.6
+"""Origins, but for the last one, leave at least this share of the history for training [ratio]."""
 
 Scale = Literal["log", "linear"]
 
@@ -151,6 +164,21 @@ def steps_needed(member: Member) -> int:
     return max(rows, LEAST_PROFILE_WEEKS * WEEK if member.profile else 0, member.recent or 0)
 
 
+def whole_days(horizon: int) -> int:
+    """Return the horizon, rounded up to days: every origin then has the clock of the last step."""
+    return math.ceil(horizon / DAY) * DAY
+
+
+def backtest_origins(n_steps: int, horizon: int, *, most: int) -> tuple[int, ...]:
+    """Return the backtest origins, rising: whole days before the end, half a horizon apart."""
+    span = whole_days(horizon)
+    apart = max(span // 2 // DAY, 1) * DAY
+    least = max(LEAST_TRAINING, math.ceil(TRAINING_SHARE * n_steps))
+    last = n_steps - span
+    earlier = (last - k * apart for k in range(1, most))
+    return (*sorted(origin for origin in earlier if origin >= least), last)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scaled:
     """The series on one scale, with what was seen as of each origin."""
@@ -160,8 +188,6 @@ class _Scaled:
     lowest: np.ndarray
     """Shape (E, S)."""
     highest: np.ndarray
-    level: np.ndarray
-    """Mean of the series, 1 where that is zero, shape (S,) [unit of the series]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,38 +200,88 @@ class Past:
     """True where a value was measured, shape (T, S); None means everywhere."""
     origins: tuple[int, ...]
     """Steps that each forecast may see, rising, E of them."""
+    level: np.ndarray
+    """Mean of each series, 1 where that is not above 0, shape (S,) [unit of the series]."""
+    floor: np.ndarray
+    """0 for a series that was never below, else -inf, shape (S,)."""
     scaled: Mapping[str, _Scaled]
 
     @classmethod
-    def of(
-        cls,
-        values: np.ndarray,
-        seen: np.ndarray,
-        *,
-        origins: tuple[int, ...],
-        scales: Iterable[Scale],
-    ) -> Past:
-        """Put the series on each scale: ``y``, or ``log(y / mean + 0.01)``.
+    def of(cls, values: np.ndarray, *, origins: tuple[int, ...], scales: tuple[Scale, ...]) -> Past:
+        """Bridge the gaps and put the series on each scale: ``y``, or ``log(y / mean + 0.01)``.
 
-        The mean is that of the whole series: it sets where the offset bends the logarithm, nothing
-        else, so that every origin may share it.
+        The mean is that of the whole series: it sets where the offset bends the logarithm and
+        nothing else, so every origin may share it.
+
+        Parameters
+        ----------
+        values
+            NaN for gaps, shape (T, S); the first row is complete.
+        origins, scales
+            See above; gaps are bridged on the first scale.
         """
-        mean = np.where(seen, values, 0.0).sum(axis=0) / seen.sum(axis=0)
+        seen = ~np.isnan(values)
+        mean = np.nanmean(values, axis=0)
         level = np.where(mean > 0, mean, 1.0)
-        scaled = {}
+        floor = np.where((values < 0).any(axis=0), -np.inf, 0.0)
+        bridged = values
+        if not seen.all():
+            z = _bridged(_to(scales[0], values, level), seen)
+            bridged = np.where(seen, values, np.maximum(_from(scales[0], z, level), floor))
+        scaled: dict[str, _Scaled] = {}
         for scale in scales:
-            z = np.log(values / level + LOG_OFFSET) if scale == "log" else values
+            z = _to(scale, bridged, level)
             lowest = np.stack([z[:origin].min(axis=0) for origin in origins])
             highest = np.stack([z[:origin].max(axis=0) for origin in origins])
-            scaled[scale] = _Scaled(z, lowest, highest, level)
-        return cls(values, None if seen.all() else seen, origins, MappingProxyType(scaled))
+            scaled[scale] = _Scaled(z, lowest, highest)
+        return cls(
+            values=bridged,
+            seen=None if seen.all() else seen,
+            origins=origins,
+            level=level,
+            floor=floor,
+            scaled=MappingProxyType(scaled),
+        )
+
+
+def _to(scale: Scale, values: np.ndarray, level: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(values / level + LOG_OFFSET) if scale == "log" else values)
+
+
+def _from(scale: Scale, z: np.ndarray, level: np.ndarray) -> np.ndarray:
+    return np.asarray((np.exp(z) - LOG_OFFSET) * level if scale == "log" else z)
+
+
+def _bridged(z: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Fill each gap with what the steps before it let expect, shape (T, S).
+
+    First with the change of the day before, then twice with the one-step forecast of an
+    autoregression whose targets were all seen: the coefficients rest on the last filling, the
+    filling on the coefficients. No value leaves the range seen.
+    """
+    gaps = np.flatnonzero(~seen.all(axis=1))
+    low, high = np.nanmin(z, axis=0), np.nanmax(z, axis=0)
+    filled = z.copy()
+    for t in gaps:
+        ahead = filled[t - 1] + (filled[t - DAY] - filled[t - DAY - 1] if t > DAY else 0.0)
+        filled[t] = np.where(seen[t], z[t], np.clip(ahead, low, high))
+    lags = tuple(lag for lag in SEASONAL if lag <= len(z) // LEAST_LAG_CYCLES)
+    back, weight = np.array(lags), seen.astype(float)
+    for _ in range(BRIDGE_ROUNDS):
+        fit = fit_ar(filled, lags=lags, ridge=BRIDGE_RIDGE, weight=weight)
+        deviation = filled - fit.mean
+        for t in gaps[gaps >= lags[-1]]:
+            ahead = np.einsum("sl,ls->s", fit.coefficients, deviation[t - back]) + fit.mean
+            deviation[t] = np.where(seen[t], z[t], np.clip(ahead, low, high)) - fit.mean
+        filled = np.where(seen, z, deviation + fit.mean)
+    return filled
 
 
 def expect(member: Member, past: Past, *, horizon: int) -> np.ndarray:
     """Return a member's forecast as of every origin.
 
     An autoregression's forecast is kept within the range seen before the origin on its scale,
-    widened on either side by the range's own width.
+    widened on either side by the range's own width, and not below zero where the series never was.
 
     Parameters
     ----------
@@ -230,9 +306,7 @@ def expect(member: Member, past: Past, *, horizon: int) -> np.ndarray:
         path = _changing(member, past, scaled.z, horizon=horizon)
     width = scaled.highest - scaled.lowest
     path = np.clip(path, scaled.lowest - width, scaled.highest + width)
-    if member.scale == "linear":
-        return path
-    return np.asarray(np.maximum(np.exp(path) - LOG_OFFSET, 0.0) * scaled.level)
+    return np.asarray(np.maximum(_from(member.scale, path, past.level), past.floor))
 
 
 def _repeated(member: Repeat, past: Past, *, horizon: int) -> np.ndarray:

@@ -16,7 +16,15 @@ import numpy as np
 from capmodel.demand.design import HOURS, predict, project
 from capmodel.demand.systems import Segment, Systems, judged, trained
 
-__all__ = ["Selection", "Statistics", "combined", "combined_at_cut", "cut_error", "select", "statistics"]
+__all__ = [
+    "Selection",
+    "Statistics",
+    "combined",
+    "combined_at_cut",
+    "cut_error",
+    "select",
+    "statistics",
+]
 
 ERROR_FLOOR: Final = 1e-8
 
@@ -49,7 +57,9 @@ class Selection:
 
 def statistics(systems: Systems, z: np.ndarray) -> Statistics:
     """Return the sufficient statistics of gap-free series, shape (N, 24, S), in one data pass."""
-    whole, quiet, square = 0.0, [], []
+    quiet, square = [], []
+    shape = (systems.window.design.p, z.shape[2])
+    whole = np.zeros(shape, dtype=z.dtype)
     for part in systems.segments:
         days = z[part.start : part.stop]
         special = z[part.events]
@@ -57,15 +67,15 @@ def statistics(systems: Systems, z: np.ndarray) -> Statistics:
         calm = projected[systems.quiet]
         if len(special):
             calm -= project(systems.window.design, part.event_rows, special)[systems.quiet]
-        whole = whole + projected
+        whole += projected
         quiet.append(calm)
         square.append(_squares(days) - _squares(special))
-    return Statistics(whole=np.asarray(whole), quiet=tuple(quiet), square=tuple(square))
+    return Statistics(whole=whole, quiet=tuple(quiet), square=tuple(square))
 
 
 def _squares(values: np.ndarray) -> np.ndarray:
     flat = values.reshape(-1, values.shape[-1])
-    return np.einsum("ts,ts->s", flat, flat).astype(float)
+    return np.asarray(np.einsum("ts,ts->s", flat, flat), dtype=float)
 
 
 def select(systems: Systems, stats: Statistics, *, kappa: float) -> Selection:
@@ -121,7 +131,7 @@ def _ordinary_hours(segments: Sequence[Segment], positions: Sequence[int]) -> in
 
 
 def _sum(parts: Sequence[np.ndarray], positions: Sequence[int]) -> np.ndarray:
-    return np.sum([parts[i] for i in positions], axis=0)
+    return np.asarray(sum(parts[i] for i in positions))
 
 
 def _squared_error(

@@ -142,7 +142,9 @@ class Systems:
             quiet=quiet,
             training=tuple(
                 tuple(
-                    Solver.of(_quiet_gram(segments, trained(segments, cut)) + np.diag(p[quiet]), dtype)
+                    Solver.of(
+                        _quiet_gram(segments, trained(segments, cut)) + np.diag(p[quiet]), dtype
+                    )
                     for p in penalties
                 )
                 for cut in backtests.cuts
@@ -184,7 +186,7 @@ def _segment(window: Window, start: int, stop: int, *, quiet: np.ndarray) -> Seg
 
 
 def _quiet_gram(segments: Sequence[Segment], positions: Sequence[int]) -> np.ndarray:
-    return np.sum([segments[i].quiet_gram for i in positions], axis=0)
+    return np.asarray(sum(segments[i].quiet_gram for i in positions))
 
 
 def trained(segments: Sequence[Segment], cut: int) -> list[int]:

@@ -40,6 +40,8 @@ LIFT_COLUMNS: Final = (
     "donors",
 )
 UPPER: Final = 0.9
+MOST_DONORS: Final = 8
+"""Donors named before the rest are counted."""
 
 
 def lifts_table(fit: DemandFit) -> pd.DataFrame:
@@ -78,11 +80,17 @@ def lifts_table(fit: DemandFit) -> pd.DataFrame:
                         "lift_p90": lift * np.exp(spread),
                         "peak_hour_lift_x": float(with_event[peak] / without[peak]),
                         "basis": effect.basis,
-                        "donors": ", ".join(effect.donors),
+                        "donors": _listed(effect.donors),
                     }
                 )
     frame = pd.DataFrame(rows, columns=list(LIFT_COLUMNS))
     return frame.sort_values(["service", "event"], ignore_index=True)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return names with commas, a long list cut short with its count."""
+    more = len(names) - MOST_DONORS
+    return ", ".join(names[:MOST_DONORS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _t_width(df: float) -> float:

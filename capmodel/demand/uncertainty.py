@@ -8,7 +8,7 @@ log units of demand, per service, and rests on that service's own past only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -127,7 +127,8 @@ def _miss(
     ]
     if len(buckets[0]) < FEWEST_BUCKET_DAYS:
         return None
-    means, drift, squares, used = [], [], [], []
+    means: list[np.ndarray] = []
+    drift, squares, used = [], [], []
     for days in buckets:
         if len(days) < FEWEST_BUCKET_DAYS:
             drift.append(np.full(z.shape[2], np.nan))
@@ -234,15 +235,34 @@ def _posterior_sd(mean_square: np.ndarray, prior_sd: float, nu: float) -> np.nda
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventSpread:
-    """How events of one training window vary, each shape (S, E)."""
+    """How events of one training window vary, each shape (S, E) unless it says otherwise."""
 
     n: np.ndarray
     """Observed occurrences."""
-    shock_sd: np.ndarray
-    """Log standard deviation of an event between its years."""
-    shock_df: np.ndarray
+    variance: np.ndarray
+    """Log variance of the event between its own years; 0 below two."""
+    deviation: tuple[np.ndarray, ...]
+    """Per event: each occurrence less the mean of all, NaN unless seen twice, shape (n_e, S)."""
     coefficient_sd: np.ndarray
     """Log standard error of the fitted effect."""
+    pooled: np.ndarray
+    """Whether the group's evidence is in the effect, bool."""
+
+    @property
+    def shock_df(self) -> np.ndarray:
+        """Degrees of freedom of the shock: the prior's and past seasons, never services."""
+        return np.asarray(PRIOR_DF + np.maximum(self.n - 1, 0))
+
+    @property
+    def shock_sd(self) -> np.ndarray:
+        """Log standard deviation of an event between its years.
+
+        ``sd^2 = max(v, (4 * 0.10^2 + (n - 1) v) / (4 + n - 1))``: the prior may widen what the
+        seasons show but never narrow it.
+        """
+        spare = np.maximum(self.n - 1, 0)
+        posterior = PRIOR_DF * SHOCK_PRIOR_SD**2 + spare * self.variance
+        return np.asarray(np.sqrt(np.maximum(posterior / (PRIOR_DF + spare), self.variance)))
 
 
 def event_spread(
@@ -254,14 +274,9 @@ def event_spread(
 ) -> EventSpread:
     """Return how much each event differed between its own years.
 
-    ``d_i`` is the demand-weighted mean log residual of occurrence i, less where the level stood in
-    the fortnight around it. With n occurrences and variance ``v`` of the d_i,
-
-    ``shock_sd^2 = max(v, (4 * 0.10^2 + (n - 1) v) / (4 + n - 1))``,
-
-    with 4 + n - 1 degrees of freedom: past seasons, never services. The prior may widen what the
-    own seasons show but never narrow it. The effect's standard error follows from the leverage
-    of a whole day, because hours of one day err together:
+    An occurrence deviates by the demand-weighted mean log residual of its day, less where the level
+    stood in the fortnight around it. The effect's standard error follows from the leverage of a
+    whole day, because the hours of one day err together:
     ``coefficient_sd^2 = leverage * (shock_sd^2 + day_sd^2)``.
 
     Parameters
@@ -277,24 +292,29 @@ def event_spread(
     """
     day = _day_residual(residual, weight)
     calm = np.where((event_of_day < 0)[:, None], day, np.nan)
-    day_var = _mean_known(calm[:, None, :] ** 2)
     shape = (residual.shape[2], len(leverage))
     n, variance = np.zeros(shape, dtype=int), np.zeros(shape)
+    deviation = []
     for e in range(len(leverage)):
         days = np.flatnonzero(event_of_day == e)
-        n[:, e] = (~np.isnan(day[days])).sum(axis=0)
-        if len(days) > 1:
-            gaps = np.array([day[d] - _ambient(calm, d) for d in days])
-            variance[:, e] = _variance_known(gaps)
-    spare = np.maximum(n - 1, 0)
-    posterior = (PRIOR_DF * SHOCK_PRIOR_SD**2 + spare * variance) / (PRIOR_DF + spare)
-    shock_var = np.maximum(posterior, variance)
-    own_leverage = np.maximum(leverage[None, :], 1 / np.maximum(n, 1))
-    return EventSpread(
+        gaps = np.array([day[d] - _ambient(calm, int(d)) for d in days]).reshape(
+            len(days), shape[0]
+        )
+        n[:, e] = (~np.isnan(gaps)).sum(axis=0)
+        variance[:, e] = _variance_known(gaps)
+        mean = np.where(np.isnan(gaps), 0, gaps).sum(axis=0) / np.maximum(n[:, e], 1)
+        deviation.append(np.where(n[:, e] > 1, gaps - mean, np.nan))
+    spread = EventSpread(
         n=n,
-        shock_sd=np.sqrt(shock_var),
-        shock_df=PRIOR_DF + spare,
-        coefficient_sd=np.sqrt(own_leverage * (shock_var + day_var[:, None])),
+        variance=variance,
+        deviation=tuple(deviation),
+        coefficient_sd=np.zeros(shape),
+        pooled=np.zeros(shape, dtype=bool),
+    )
+    day_variance = _mean_known(calm[:, None, :] ** 2)[:, None]
+    own_leverage = np.maximum(leverage, 1 / np.maximum(n, 1))
+    return replace(
+        spread, coefficient_sd=np.sqrt(own_leverage * (spread.shock_sd**2 + day_variance))
     )
 
 

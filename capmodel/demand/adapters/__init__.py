@@ -1,7 +1,8 @@
 """Other people's demand models behind our own face, to compare with and to use.
 
-Each is a frozen specification whose ``fit`` returns an :class:`AdaptedFit`: Prophet, three classical
-models of statsmodels, and two plain rules. The libraries are imported when a model is fitted.
+Each is a frozen specification whose ``fit`` returns an :class:`AdaptedFit`: Prophet, three
+classical models of statsmodels, and two plain rules. A library is imported when its model is
+fitted.
 
 >>> from capmodel.demand.adapters import SeasonalNaive
 >>> SeasonalNaive(period_hours=24)

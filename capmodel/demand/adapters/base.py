@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from capmodel.events import Events
     from capmodel.history import History
 
-__all__ = ["AdaptedFit", "Adapter", "Fitted", "Futures", "Sampler", "fit_each"]
+__all__ = ["AdaptedFit", "Adapter", "Fitted", "Futures", "Sampler", "fit_each", "refusal"]
 
+SET_ASIDE: Final = "; the service is set aside and the others go on"
 QUIET: Final[Mapping[str, int]] = {}
 """No logger to collect from."""
 
@@ -237,6 +238,12 @@ class AdaptedFit:
         )
 
 
+def refusal(code: str, service: str, *, model: str, reason: str) -> Finding:
+    """Return the finding that sets a service aside."""
+    text = f"{service}: {model}: {reason}{SET_ASIDE}"
+    return Finding(code, "error", service, text, {"model": model})
+
+
 def _no_draw(model: str, service: str, got: str) -> ModelError:
     return ModelError.of(
         f'service "{service}"',
@@ -314,7 +321,7 @@ def _nothing_fitted(model: str, refused: Iterable[Finding]) -> InputError:
     return InputError(
         Problem(
             where=finding.service,
-            got=finding.message.removeprefix(f"{finding.service}: "),
+            got=finding.message.removeprefix(f"{finding.service}: ").removesuffix(SET_ASIDE),
             expected=f"a service that {model} can fit",
             do="Give at least one service with enough demand.",
         )
@@ -328,11 +335,14 @@ class _Each:
 
     model: str
     samplers: Mapping[str, Sampler]
+    loggers: Mapping[str, int]
 
     def draw(self, service: str, dates: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
         """Draw from the stream (model, service), so that no service depends on another."""
         rng = rng_for(seed, self.model, service)
-        return self.samplers[service].draw(dates, rng=rng, draws=draws)
+        # What it may say here it said when the fit was tried.
+        with contained(self.loggers):
+            return self.samplers[service].draw(dates, rng=rng, draws=draws)
 
 
 def fit_each(
@@ -376,7 +386,8 @@ def fit_each(
             else:
                 samplers[service] = sampler
         notes += [*own, *(_said(model, service, message) for message in messages)]
-    return Fitted(_Each(model, samplers), refused=tuple(refused), notes=tuple(notes))
+    futures = _Each(model, samplers, loggers)
+    return Fitted(futures, refused=tuple(refused), notes=tuple(notes))
 
 
 def _try(sampler: Sampler, day: np.ndarray) -> None:
@@ -389,8 +400,7 @@ def _try(sampler: Sampler, day: np.ndarray) -> None:
 def _refusal(model: str, service: str, error: Exception) -> Finding:
     code = error.code if isinstance(error, Unfit) else "fit_failed"
     reason = str(error) if isinstance(error, Unfit) else f"{type(error).__name__}: {error}"
-    text = f"{service}: {model}: {reason}; the service is set aside and the others go on"
-    return Finding(code, "error", service, text, {"model": model})
+    return refusal(code, service, model=model, reason=reason)
 
 
 def _said(model: str, service: str, message: Message) -> Finding:

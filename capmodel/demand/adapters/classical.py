@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -42,6 +42,8 @@ Trend = Literal["none", "linear", "damped"]
 class _Classical(Adapter):
     """What the three have in common."""
 
+    _takes_gaps: ClassVar[bool] = False
+
     last_days: Annotated[int, Field(ge=SHORTEST_DAYS)] | None = RECENT_DAYS
     """Days fitted, the last ones of each service; None takes all. A finding says what was used."""
     log: bool = True
@@ -64,24 +66,17 @@ class _Classical(Adapter):
         series = series.last(self.last_days)
         z, scaling = Scaling.of(series.values, log=self.log)
         span = series.span
-        known, notes = series.filled(z)
-        simulate = self._simulator(z.ravel()[span], known)
-        sampler = _Simulated(
-            first_hour=hours_of(series.dates)[span.start],
-            known=known,
-            scaling=scaling,
-            simulate=simulate,
-        )
-        return sampler, notes if self._is_filled else []
-
-    @property
-    def _is_filled(self) -> bool:
-        """Whether the library needs a series without gaps."""
-        return True
+        notes: list[Finding] = []
+        known = z.ravel()[span]
+        if not self._takes_gaps:
+            known, notes = series.filled(z)
+        simulate, known = self._simulator(known)
+        first_hour = hours_of(series.dates)[span.start]
+        return _Simulated(first_hour, known=known, scaling=scaling, simulate=simulate), notes
 
     @abstractmethod
-    def _simulator(self, z: np.ndarray, filled: np.ndarray) -> Simulate:
-        """Fit a series, with its gaps or without, shape (T,); return what simulates it."""
+    def _simulator(self, z: np.ndarray) -> tuple[Simulate, np.ndarray]:
+        """Fit a series, with gaps only if the library takes them, and return it without, (T,)."""
 
 
 class Ets(_Classical):
@@ -91,8 +86,12 @@ class Ets(_Classical):
     Smoothing and damping are estimated by maximum likelihood, the initial states by the heuristic
     of their section 2.6.1. Gaps are filled first and a finding counts them.
 
+    At hourly steps nearly every surprise moves the level, so that the level is a random walk by the
+    hour and upper quantiles are of use for days, not for months: they widen with the square root of
+    the hours.
+
     Requires ``statsmodels`` (``ETSModel``). A weekly period of hours has 168 seasonal states: about
-    0.1 CPU-seconds per service for a fit, and as much per hundred paths of 90 days.
+    0.1 CPU-seconds per service for a fit, 2 for 1,000 paths of 90 days.
 
     References
     ----------
@@ -105,8 +104,8 @@ class Ets(_Classical):
     trend: Trend = "damped"
     """Trend of the logarithm."""
 
-    def _simulator(self, z: np.ndarray, filled: np.ndarray) -> Simulate:
-        return _smoothing(filled, trend=self.trend, period=self.period_hours)
+    def _simulator(self, z: np.ndarray) -> tuple[Simulate, np.ndarray]:
+        return _smoothing(z, trend=self.trend, period=self.period_hours), z
 
 
 class StlEts(_Classical):
@@ -130,17 +129,17 @@ class StlEts(_Classical):
     trend: Trend = "damped"
     """Trend of what is left without the season."""
 
-    def _simulator(self, z: np.ndarray, filled: np.ndarray) -> Simulate:
+    def _simulator(self, z: np.ndarray) -> tuple[Simulate, np.ndarray]:
         from statsmodels.tsa.seasonal import STL  # noqa: PLC0415  2.6 s, for this adapter only
 
         period = self.period_hours
-        season = np.asarray(STL(filled, period=period).fit().seasonal)
-        rest = _smoothing(filled - season, trend=self.trend, period=None)
+        season = np.asarray(STL(z, period=period).fit().seasonal)
+        rest = _smoothing(z - season, trend=self.trend, period=None)
 
         def simulate(steps: int, rng: np.random.Generator, draws: int) -> np.ndarray:
             return np.asarray(rest(steps, rng, draws) + np.resize(season[-period:], steps))
 
-        return simulate
+        return simulate, z
 
 
 class UnobservedComponents(_Classical):
@@ -160,6 +159,8 @@ class UnobservedComponents(_Classical):
     Cambridge University Press.
     """
 
+    _takes_gaps: ClassVar[bool] = True
+
     level: Literal["local level", "local linear deterministic trend", "local linear trend"] = (
         "local level"
     )
@@ -171,11 +172,7 @@ class UnobservedComponents(_Classical):
     autoregressive: bool = True
     """Whether noise of neighbouring hours is correlated; without, the level takes it up."""
 
-    @property
-    def _is_filled(self) -> bool:
-        return False
-
-    def _simulator(self, z: np.ndarray, filled: np.ndarray) -> Simulate:
+    def _simulator(self, z: np.ndarray) -> tuple[Simulate, np.ndarray]:
         seasons = [{"period": 24, "harmonics": self.daily_waves}]
         if self.weekly_waves:
             seasons.append({"period": 168, "harmonics": self.weekly_waves})
@@ -201,14 +198,15 @@ class _Simulated:
 
     def draw(self, dates: np.ndarray, *, rng: np.random.Generator, draws: int) -> np.ndarray:
         """Draw paths; see :class:`capmodel.demand.adapters.base.Sampler`."""
-        begin, end = ((hours_of(dates)[[0, -1]] - self.first_hour).astype(int) + [0, 1]).tolist()
-        z = np.broadcast_to(self.known[begin:], (draws, len(self.known[begin:])))
-        steps = end - len(self.known)
-        if steps > 0:
-            z = np.concatenate([z, self.simulate(steps, rng, draws)], axis=1)
-        # Known hours before the horizon are cut off by `begin`, simulated ones here.
-        paths = self.scaling.demand(z[:, -(end - begin) :] if steps > 0 else z[:, : end - begin])
-        return paths.reshape(draws, len(dates), HOURS)
+        begin = int((hours_of(dates)[0] - self.first_hour).astype(int))
+        end = begin + len(dates) * HOURS
+        seen = self.known[begin:end]
+        z = np.empty((draws, end - begin))
+        z[:, : len(seen)] = seen
+        if end > len(self.known):
+            coming = self.simulate(end - len(self.known), rng, draws)
+            z[:, len(seen) :] = coming[:, coming.shape[1] - (end - begin - len(seen)) :]
+        return self.scaling.demand(z).reshape(draws, len(dates), HOURS)
 
 
 def _smoothing(z: np.ndarray, *, trend: Trend, period: int | None) -> Simulate:
@@ -242,21 +240,22 @@ def _smoothed_paths(
     return np.concatenate(parts)
 
 
-def _structural(z: np.ndarray, options: Mapping[str, Any]) -> Simulate:
-    """Fit unobserved components to a series with gaps."""
+def _structural(z: np.ndarray, options: Mapping[str, Any]) -> tuple[Simulate, np.ndarray]:
+    """Fit unobserved components to a series with gaps; a gap holds what the filter predicts."""
     from statsmodels.tsa.statespace import structural  # noqa: PLC0415  2.6 s, not for all
 
     model = structural.UnobservedComponents(z, **options)
     params = model.fit(disp=False, return_params=True)
     filtered = model.filter(params, cov_type="none")
     # A model of one hour simulates the same futures and does not hold the filter's arrays.
-    return partial(
+    simulate = partial(
         _structural_paths,
         structural.UnobservedComponents(z[-1:], **options),
         np.asarray(params),
         filtered.predicted_state[:, -1].copy(),
         filtered.predicted_state_cov[:, :, -1].copy(),
     )
+    return simulate, np.where(np.isnan(z), filtered.filter_results.forecasts[0], z)
 
 
 def _structural_paths(  # noqa: PLR0913, PLR0917  what is bound first, then what a draw asks for

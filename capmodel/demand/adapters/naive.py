@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
-from capmodel.demand.adapters.base import Adapter, Fitted
+from capmodel.demand.adapters.base import Adapter, Fitted, refusal
 from capmodel.demand.adapters.series import (
     carried,
     fill_gaps,
@@ -37,6 +37,8 @@ HOURS: Final = 24
 WEEK: Final = 7
 YEAR: Final = 364
 """52 weeks: a year later on the same weekday [days]."""
+FARTHEST: Final = 428
+"""Days that the last occurrence of an event may lie back and count as last season's [days]."""
 RECENT_DAYS: Final = 728
 """Past days whose errors may be drawn for future ones: two years of whole weeks [days]."""
 ENOUGH_DAYS: Final = 28
@@ -51,6 +53,10 @@ LEVEL_HOURS: Final = 14 * HOURS
 
 class _Rule(Protocol):
     """A rule that forecasts from the past of a service, and what it missed before."""
+
+    @property
+    def same_weekday(self) -> bool:
+        """Whether a day is forecast from days of its own weekday."""
 
     def point(self, column: int, dates: np.ndarray) -> np.ndarray:
         """Return the forecast of local days, shape (n, 24) [the service's quantity]."""
@@ -72,9 +78,9 @@ class _Past:
     mean: np.ndarray
     """Mean demand, shape (S,) [the service's quantity]."""
     filled: np.ndarray
-    """Shape (N, 24, S) [the service's quantity]."""
+    """Shape (S, N, 24) [the service's quantity]."""
     known: np.ndarray
-    """Whether it was observed, shape (N, 24, S) bool."""
+    """Whether it was observed, shape (S, N, 24) bool."""
 
     def log(self, values: np.ndarray, column: int) -> np.ndarray:
         """Return ``log(values / mean + 0.01)`` of one service."""
@@ -100,7 +106,8 @@ class _Bootstrapped:
         leads = self.rule.leads(column, dates)
         paths = np.empty((draws, len(dates), HOURS))
         for lead in np.unique(leads).tolist():
-            errors = _centered(self.rule.errors(column, lead)[-len(recent) :])
+            errors = self.rule.errors(column, lead)[-len(recent) :]
+            errors = _centered(errors, same_weekday=self.rule.same_weekday)
             paths[:, leads == lead] = np.exp(errors)[source[:, leads == lead]]
         mean = self.past.mean[column]
         paths *= self.rule.point(column, dates) / mean + LOG_OFFSET
@@ -110,20 +117,24 @@ class _Bootstrapped:
         return paths
 
 
-def _centered(errors: np.ndarray) -> np.ndarray:
+def _centered(errors: np.ndarray, *, same_weekday: bool) -> np.ndarray:
     """Return errors for every day, so that the paths' median is the rule's forecast, (R, 24).
 
-    Centred on the median of each hour of the week, or on the overall one where there are few weeks;
-    days without errors repeat others of their weekday.
+    Centred on the median of each hour of the week; where there are few weeks, on that of each
+    weekday, or on the overall one if weekdays cannot differ. Days without errors repeat others of
+    their weekday.
     """
     days = np.flatnonzero((~np.isnan(errors)).any(axis=1))
     out = errors.copy()
-    if len(days) < CENTERED_WEEKS * WEEK:
-        out -= np.nanmedian(errors)
-    else:
+    if len(days) >= CENTERED_WEEKS * WEEK:
         for weekday in range(WEEK):
             seen = ~np.isnan(errors[weekday::WEEK]).all(axis=0)
             out[weekday::WEEK, seen] -= np.nanmedian(errors[weekday::WEEK, seen], axis=0)
+    elif same_weekday:
+        out -= np.nanmedian(errors)
+    else:
+        for weekday in set((days % WEEK).tolist()):
+            out[weekday::WEEK] -= np.nanmedian(errors[weekday::WEEK])
     return fill_weeks(out, first_day=int(days[0]))
 
 
@@ -147,38 +158,53 @@ def _prepared(
     """
     n = len(panel.dates)
     never = never_observed(panel.values)
-    gaps = np.isnan(panel.values) & reached[:, :, None]
     refused, notes = [], []
     for i, service in enumerate(panel.services):
         days = int(n - panel.first_day[i])
-        reason = ""
         if days < least_days:
-            code, reason = "too_short", f"{days} days of history, {least_days} are needed"
+            reason = f"{days} days of history, {least_days} are needed"
+            refused.append(refusal("too_short", service, model=model, reason=reason))
         elif never[i]:
-            code = "hours_missing"
             reason = f"{never[i]} hours of the week were never observed"
-        if reason:
-            text = f"{service}: {model}: {reason}; the service is set aside and the others go on"
-            refused.append(Finding(code, "error", service, text, {"days": days}))
-            continue
-        own = slice(panel.first_day[i], None)
-        # A service begins with its first observed hour, not at midnight.
-        count = int(gaps[own, :, i].sum() - gaps[own, :, i].ravel().argmin())
-        notes += gap_finding(
-            service,
-            gaps=count,
-            hours=int(reached[own].sum()),
-            how="each holds the hour a whole number of periods or weeks before, else after it",
-        )
+            refused.append(refusal("hours_missing", service, model=model, reason=reason))
+        else:
+            own = np.isnan(panel.values[:, :, i]).ravel()
+            since = slice(int((~own).argmax()), None)
+            hours = reached.ravel()[since]
+            how = "each holds the hour a whole number of periods or weeks before, else after it"
+            notes += gap_finding(
+                service, gaps=int((own[since] & hours).sum()), hours=int(hours.sum()), how=how
+            )
+    # Each service's hours side by side: a sum is then the same whoever else is in the fleet.
+    observed = np.ascontiguousarray(np.moveaxis(panel.values, 2, 0), dtype=float)
     past = _Past(
         services=panel.services,
         dates=panel.dates,
         first_day=panel.first_day,
-        mean=np.nanmean(panel.values, axis=(0, 1), dtype=float),
-        filled=fill_gaps(np.asarray(values, dtype=float)),
-        known=~np.isnan(panel.values),
+        mean=np.array([np.nanmean(one) for one in observed]),
+        filled=np.ascontiguousarray(np.moveaxis(fill_gaps(values), 2, 0), dtype=float),
+        known=~np.isnan(observed),
     )
     return past, refused, notes
+
+
+def _without_errors(
+    past: _Past, compared: np.ndarray, *, model: str, refused: list[Finding]
+) -> list[Finding]:
+    """Refuse those services that no past forecast of the rule can be judged on.
+
+    Parameters
+    ----------
+    compared
+        Whether a service has an hour that the rule would have forecast, shape (S,) bool.
+    """
+    done = {finding.service for finding in refused}
+    reason = "no hour was observed both now and a period before"
+    return [
+        refusal("no_errors", service, model=model, reason=reason)
+        for service, can in zip(past.services, compared, strict=True)
+        if not can and service not in done
+    ]
 
 
 class SeasonalNaive(Adapter):
@@ -222,6 +248,8 @@ class SeasonalNaive(Adapter):
             reached=reached,
             least_days=days + WEEK,
         )
+        compared = (past.known[:, days:] & past.known[:, :-days]).any(axis=(1, 2))
+        refused += _without_errors(past, compared, model="SeasonalNaive", refused=refused)
         if len(events):
             text = "SeasonalNaive knows no events: it repeats its period whatever the calendar says"
             notes.append(Finding("events_unused", "info", "", text))
@@ -237,27 +265,38 @@ class _Repeat:
     days: int
     """The period [days]."""
 
+    @property
+    def same_weekday(self) -> bool:
+        """Whether the period is whole weeks."""
+        return self.days % WEEK == 0
+
     def point(self, column: int, dates: np.ndarray) -> np.ndarray:
         """Return the values a whole number of periods ago."""
         back = self.leads(column, dates) * self.days
         rows = len(self.past.dates) - 1 + self.past.ahead(dates) - back
-        return np.asarray(self.past.filled[rows, :, column])
+        return np.asarray(self.past.filled[column, rows])
 
     def leads(self, column: int, dates: np.ndarray) -> np.ndarray:  # noqa: ARG002  all the same
         """Return how many periods each day reaches back."""
-        return np.maximum(-(-self.past.ahead(dates) // self.days), 1)
+        return np.asarray(np.maximum(-(-self.past.ahead(dates) // self.days), 1))
 
     def errors(self, column: int, lead: int) -> np.ndarray:
         """Return the log ratio of each hour to that of `lead` periods before."""
-        first = self.past.first_day[column]
-        own_days = len(self.past.dates) - int(first)
-        periods = min(lead, max((own_days - ENOUGH_DAYS) // self.days, 1))
-        shift = periods * self.days
-        known = self.past.known[:, :, column]
-        log = np.where(known, self.past.log(self.past.filled[:, :, column], column), np.nan)
-        out = np.full(log.shape, np.nan)
-        out[shift:] = (log[shift:] - log[:-shift]) * np.sqrt(lead / periods)
+        own_days = len(self.past.dates) - int(self.past.first_day[column])
+        known = self.past.known[column]
+        log = np.where(known, self.past.log(self.past.filled[column], column), np.nan)
+        longest = min(lead, max((own_days - ENOUGH_DAYS) // self.days, 1))
+        for periods in range(longest, 0, -1):
+            shift = periods * self.days
+            out = np.full(log.shape, np.nan)
+            out[shift:] = (log[shift:] - log[:-shift]) * np.sqrt(lead / periods)
+            if _is_enough(out):
+                break
         return out
+
+
+def _is_enough(errors: np.ndarray) -> bool:
+    return int((~np.isnan(errors)).any(axis=1).sum()) >= ENOUGH_DAYS
 
 
 class LastYearAligned(Adapter):
@@ -299,21 +338,30 @@ class LastYearAligned(Adapter):
             panel, panel.values, model="LastYearAligned", reached=reached, least_days=least
         )
         counterpart = _counterparts(events, panel.dates)
-        ratio = np.zeros((len(panel.dates), len(panel.services)))
+        ratio = np.zeros((len(panel.services), len(panel.dates)))
         if self.growth == "ratio":
             ratio = _level_ratio(past, counterpart)
+        both = past.known & past.known[:, np.maximum(counterpart, 0)]
+        both &= (counterpart >= 0)[:, None] & ~np.isnan(ratio)[:, :, None]
+        compared = both.any(axis=(1, 2))
+        refused += _without_errors(past, compared, model="LastYearAligned", refused=refused)
         done = {finding.service for finding in refused}
-        for i, service in enumerate(panel.services):
-            if service not in done and np.isnan(ratio[-1, i]):
-                text = (
-                    f"{service}: LastYearAligned: fewer than {LEVEL_HOURS} of the last "
-                    f"{LEVEL_DAYS} days' hours are known both now and a year before; "
-                    "the service is set aside and the others go on"
-                )
-                refused.append(Finding("level_unknown", "error", service, text))
+        reason = f"the level of the last {LEVEL_DAYS} days and that of a year before are not known"
+        refused += [
+            refusal("level_unknown", service, model="LastYearAligned", reason=reason)
+            for service, growth in zip(panel.services, ratio[:, -1], strict=True)
+            if np.isnan(growth) and service not in done
+        ]
         rule = _Aligned(past, events, counterpart, ratio=ratio, damping=self.damping)
-        observed = past.known.any(axis=1)
-        notes += unseen_events(events, panel.dates, observed, panel.services)
+        observed = past.known.any(axis=2).T
+        observed[:-FARTHEST] = False
+        notes += unseen_events(
+            events,
+            panel.dates,
+            observed,
+            services=panel.services,
+            instead="the day 364 days earlier",
+        )
         return Fitted(_Bootstrapped(past, rule), refused=tuple(refused), notes=tuple(notes))
 
 
@@ -324,21 +372,21 @@ def _counterparts(events: Events, dates: np.ndarray) -> np.ndarray:
 
 
 def _level_ratio(past: _Past, counterpart: np.ndarray) -> np.ndarray:
-    """Return the log ratio of the 28 days up to each day to their counterparts, shape (N, S).
+    """Return the log ratio of the 28 days up to each day to their counterparts, shape (S, N).
 
     NaN where fewer than 14 days' hours are known in both, or one of the sums is not positive.
     """
     rows = np.maximum(counterpart, 0)
-    both = past.known & past.known[rows] & (counterpart >= 0)[:, None, None]
+    both = past.known & past.known[:, rows] & (counterpart >= 0)[:, None]
     sums = np.stack(
         [
-            np.where(both, past.filled, 0.0).sum(axis=1),
-            np.where(both, past.filled[rows], 0.0).sum(axis=1),
-            both.sum(axis=1).astype(float),
+            np.where(both, past.filled, 0.0).sum(axis=2),
+            np.where(both, past.filled[:, rows], 0.0).sum(axis=2),
+            both.sum(axis=2).astype(float),
         ]
     )
-    total = np.cumsum(sums, axis=1)
-    total[:, LEVEL_DAYS:] -= total[:, :-LEVEL_DAYS].copy()
+    total = np.cumsum(sums, axis=2)
+    total[:, :, LEVEL_DAYS:] -= total[:, :, :-LEVEL_DAYS].copy()
     now, before, hours = total
     usable = (hours >= LEVEL_HOURS) & (now > 0) & (before > 0)
     ratio = np.where(usable, now, 1.0) / np.where(usable, before, 1.0)
@@ -354,8 +402,13 @@ class _Aligned:
     counterpart: np.ndarray
     """Position of each history day's counterpart, shape (N,); negative where there is none."""
     ratio: np.ndarray
-    """Log level ratio as of each day, shape (N, S)."""
+    """Log level ratio as of each day, shape (S, N)."""
     damping: float
+
+    @property
+    def same_weekday(self) -> bool:
+        """Whether ordinary days are forecast from their weekday: they are."""
+        return True
 
     def point(self, column: int, dates: np.ndarray) -> np.ndarray:
         """Return the counterparts' values times the growth since."""
@@ -363,8 +416,8 @@ class _Aligned:
         day = last + self.past.ahead(dates)
         other = np.array([self._observed(date, column) for date in dates.astype(dt.date)])
         years = ((last - other) + self.damping * (day - last)) / YEAR
-        factor = np.exp(self.ratio[-1, column] * years)
-        return np.asarray(self.past.filled[other, :, column] * factor[:, None])
+        factor = np.exp(self.ratio[column, -1] * years)
+        return np.asarray(self.past.filled[column, other] * factor[:, None])
 
     def leads(self, column: int, dates: np.ndarray) -> np.ndarray:
         """Return the lead in steps of 28 days, as far as there are enough errors."""
@@ -373,30 +426,33 @@ class _Aligned:
         own_days = len(self.past.dates) - int(self.past.first_day[column])
         most = max(own_days - YEAR - LEVEL_DAYS - ENOUGH_DAYS, 0) // LEVEL_DAYS
         steps = -(-self.past.ahead(dates) // LEVEL_DAYS)
-        return np.minimum(steps, most) * LEVEL_DAYS
+        return np.asarray(np.minimum(steps, most) * LEVEL_DAYS)
 
     def errors(self, column: int, lead: int) -> np.ndarray:
         """Return the log ratio of each hour to what the rule would have said `lead` days before."""
         past = self.past
-        day = np.arange(len(past.dates))
-        origin = day - lead
-        usable = (self.counterpart >= past.first_day[column]) & (origin >= 0)
-        rows, known = np.maximum(self.counterpart, 0), past.known[:, :, column]
-        years = ((origin - rows) + self.damping * lead) / YEAR
-        factor = np.exp(self.ratio[np.maximum(origin, 0), column] * years)
-        said = past.filled[rows, :, column] * factor[:, None]
-        out = past.log(past.filled[:, :, column], column) - past.log(said, column)
-        return np.where(usable[:, None] & known & known[rows], out, np.nan)
+        rows, known = np.maximum(self.counterpart, 0), past.known[column]
+        seen = past.filled[column, rows]
+        log = past.log(past.filled[column], column)
+        both = known & known[rows] & (self.counterpart >= past.first_day[column])[:, None]
+        for ahead in range(lead, -1, -LEVEL_DAYS):
+            origin = np.arange(len(past.dates)) - ahead
+            growth = np.where(origin >= 0, self.ratio[column, np.maximum(origin, 0)], np.nan)
+            years = ((origin - rows) + self.damping * ahead) / YEAR
+            said = past.log(seen * np.exp(growth * years)[:, None], column)
+            out = np.where(both, log - said, np.nan)
+            if _is_enough(out):
+                break
+        return out
 
     def _observed(self, date: dt.date, column: int) -> int:
         """Return the position of the latest counterpart inside the history."""
         first = self.past.dates[0].astype(dt.date)
         last = len(self.past.dates) - 1
-        position = last + 1
+        asked, position = (date - first).days, last + 1
         while position > last:
             date = self.events.counterpart(date)
-            position = (date - first).days
+            position = int((date - first).days)
         if position < self.past.first_day[column]:
-            ahead = position + YEAR
-            position = last - (last - ahead) % YEAR
+            position = asked - YEAR * max(-((last - asked) // YEAR), 1)
         return position

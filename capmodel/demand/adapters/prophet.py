@@ -114,7 +114,9 @@ class Prophet(Adapter):
             loggers=LOGGERS,
         )
         observed = (~np.isnan(panel.values)).any(axis=1)
-        unseen = unseen_events(events, panel.dates, observed, panel.services)
+        unseen = unseen_events(
+            events, panel.dates, observed, services=panel.services, instead="an ordinary day"
+        )
         return Fitted(fitted.futures, refused=fitted.refused, notes=(*fitted.notes, *unseen))
 
 
@@ -225,7 +227,7 @@ class _ProphetSampler:
         days = np.arange(self.last_day, dates[-1] + 1)
         frame = _frame(days, split_days=self.split_days)
         distinct = min(draws, self.most)
-        with contained(LOGGERS), numpy_seeded(int(rng.integers(2**32))):
+        with numpy_seeded(int(rng.integers(2**32))):
             batches = [
                 self.model.predictive_samples(frame.copy())["yhat"]
                 for _ in range(-(-distinct // BATCH))

@@ -6,16 +6,14 @@ and which events to come has it never seen? Everything is on the local clock, 24
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from capmodel.demand.design import HOURS, event_names_on
-from capmodel.demand.scale import LOG_OFFSET, restore, standardise
+from capmodel.demand.scale import restore, standardise
 from capmodel.schema import Finding
 
 if TYPE_CHECKING:
@@ -84,8 +82,10 @@ def fill_gaps(values: np.ndarray) -> np.ndarray:
 
 def never_observed(values: np.ndarray) -> np.ndarray:
     """Return how many hours of the week were never observed, shape of `values` from axis 2 on."""
-    last = np.isnan(fill_gaps(values)[-WEEK:])
-    return np.asarray(last.sum(axis=(0, 1)))
+    seen = ~np.isnan(values)
+    padding = np.zeros((-len(seen) % WEEK, *seen.shape[1:]), dtype=bool)
+    weeks = np.concatenate([padding, seen]).reshape(-1, WEEK, *seen.shape[1:])
+    return np.asarray((~weeks.any(axis=0)).sum(axis=(0, 1)))
 
 
 def gap_finding(service: str, *, gaps: int, hours: int, how: str) -> list[Finding]:
@@ -94,12 +94,18 @@ def gap_finding(service: str, *, gaps: int, hours: int, how: str) -> list[Findin
         return []
     share = gaps / hours
     text = f"{service}: {gaps} of {hours} hours were gaps ({share:.1%}); {how}"
-    severity = "warning" if share > MANY_GAPS else "info"
-    return [Finding("gaps_filled", severity, service, text, {"hours": gaps, "share": share})]
+    data = {"hours": gaps, "share": share}
+    many = share > MANY_GAPS
+    return [Finding("gaps_filled", "warning" if many else "info", service, text, data)]
 
 
 def unseen_events(
-    events: Events, dates: np.ndarray, observed: np.ndarray, services: Iterable[str]
+    events: Events,
+    dates: np.ndarray,
+    observed: np.ndarray,
+    *,
+    services: Iterable[str],
+    instead: str,
 ) -> list[Finding]:
     """Return findings for the coming events of which a service has no past occurrence.
 
@@ -115,6 +121,8 @@ def unseen_events(
         Whether a service was observed on a day, shape (N, S) bool.
     services
         S names.
+    instead
+        What such a day is forecast as.
     """
     names = np.array(event_names_on(events, dates))
     coming = dates[-1] + 1 + np.arange(len(dates))
@@ -132,7 +140,7 @@ def unseen_events(
             service,
             f"{f'{service}: ' if service else ''}no past occurrence of "
             f"{', '.join(f'{name} ({ahead[name]})' for name in ahead if name in lacking)}; "
-            "forecast as ordinary days",
+            f"forecast as {instead}",
             {"events": [name for name in ahead if name in lacking]},
         )
         for service, lacking in groups.items()
@@ -163,8 +171,8 @@ class Scaling:
         """
         if log:
             z, scale = standardise(values[:, :, None])
-            own = cls(*(float(part[0]) for part in (scale.mean, scale.center, scale.sd)), log=True)
-            return z[:, :, 0], own
+            mean, center, sd = (float(part[0]) for part in (scale.mean, scale.center, scale.sd))
+            return z[:, :, 0], cls(mean=mean, center=center, sd=sd, log=True)
         mean = float(np.nanmean(values))
         sd = max(float(np.nanstd(values / mean)), FLAT)
         return (values / mean - 1.0) / sd, cls(mean=mean, center=1.0, sd=sd, log=False)
@@ -173,7 +181,8 @@ class Scaling:
         """Return demand; what comes out below zero is zero, since demand has no less."""
         linear = z * self.sd + self.center
         if self.log:
-            return restore(linear, self.mean)
+            with np.errstate(over="ignore"):  # infinite demand is for the caller to refuse
+                return restore(linear, self.mean)
         return np.asarray(np.maximum(linear, 0.0) * self.mean)
 
 
@@ -232,6 +241,7 @@ class Series:
         if never:
             raise Unfit("hours_missing", f"{never} hours of the week were never observed")
         flat = fill_gaps(z).ravel()[self.span]
-        gaps = (np.isnan(self.values) & self.reached).ravel()[self.span]
+        reached = self.reached.ravel()[self.span]
+        gaps = int((np.isnan(self.values).ravel()[self.span] & reached).sum())
         how = "each holds the same weekday and hour of the nearest earlier week, else a later one"
-        return flat, gap_finding(self.service, gaps=int(gaps.sum()), hours=len(gaps), how=how)
+        return flat, gap_finding(self.service, gaps=gaps, hours=int(reached.sum()), how=how)
