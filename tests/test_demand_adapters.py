@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from demand_worlds import TZ, calendar, history_of, planted
+from demand_worlds import TZ, calendar, history_of, local_dates, planted
 from pydantic import ValidationError
 
 from capmodel.demand.adapters import (
@@ -55,12 +55,12 @@ def fit(world):
 @pytest.mark.parametrize("model", MODELS)
 def test_every_adapter_is_a_frozen_demand_model(model):
     spec = model()
-    assert isinstance(spec, DemandModel)
     with pytest.raises(ValidationError, match="frozen"):
         spec.log = True
     with pytest.raises(ValidationError, match="extra"):
         model(fourier=3)
     assert model.model_validate(spec.model_dump()) == spec
+    assert isinstance(spec, DemandModel)
 
 
 def test_a_fit_says_what_it_is(fit, world):
@@ -137,9 +137,11 @@ def test_all_that_is_wrong_is_said_at_once(fit):
 def test_bad_services_are_set_aside_and_the_others_go_on(world):
     night = world["api"].where(world["api"].index.tz_convert(TZ).hour > 5)
     young = planted("2026-02-20", "2026-03-02")
-    fleet = {**world, "night": night, "young": young, "zero": world["api"] * 0}
-    fit = SeasonalNaive().fit(history_of(fleet))
+    late = world["web"].loc["2026-01-15 05:00":]
+    fleet = {"api": world["api"], "night": night, "young": young, "zero": world["api"] * 0}
+    fit = SeasonalNaive().fit(history_of({**fleet, "web": late}))
     assert fit.services == ("api", "web")
+    assert fit.to_frame()["first_day"].tolist() == ["2025-12-31", "2026-01-15"]
     assert {f.service: f.code for f in fit.refused} == {
         "night": "hours_missing",
         "young": "too_short",
@@ -148,8 +150,8 @@ def test_bad_services_are_set_aside_and_the_others_go_on(world):
     assert "night: SeasonalNaive: 42 hours of the week were never observed" in str(fit.refused)
     with pytest.raises(InputError, match="42 hours of the week"):
         fit.roots(["night"], "2026-03-02", "2026-03-04")
-    whole = SeasonalNaive().fit(history_of(world)).forecast("2026-03-02", "2026-03-09", draws=9)
-    part = fit.forecast("2026-03-02", "2026-03-09", draws=9)
+    few = SeasonalNaive().fit(history_of({"api": world["api"], "web": late}))
+    whole, part = (one.forecast("2026-03-02", "2026-03-09", draws=9) for one in (few, fit))
     np.testing.assert_array_equal(part.paths("web"), whole.paths("web"))
 
 
@@ -286,9 +288,7 @@ def test_unseen_events_are_named_once():
     events = calendar().add("sale", "2025-03-10").add("sale", "2026-03-10")
     events = events.add("launch", "2026-03-20")
     fleet = {"old": planted("2024-11-01", "2026-03-02"), "new": planted("2025-01-03", "2026-03-02")}
-    fleet["new"] = fleet["new"].where(
-        fleet["new"].index.tz_convert(TZ).strftime("%Y-%m-%d") != "2025-03-10"
-    )
+    fleet["new"] = fleet["new"].where(local_dates(fleet["new"]) != "2025-03-10")
     fit = LastYearAligned().fit(history_of(fleet), events=events)
     unseen = [f for f in fit.findings if f.code == "event_unseen"]
     assert [f.service for f in unseen] == ["", "new"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +28,11 @@ def utc_history(series):
         for name, one in series.items()
     )
     return History.from_frame(frame, business_tz="UTC")
+
+
+def rule_of(fit) -> Any:
+    """Return the rule behind a fit."""
+    return fit.futures.rule
 
 
 def median_days(fit, start, end, *, draws=200):
@@ -55,9 +62,9 @@ def test_the_last_period_counts_not_the_mean():
 def test_a_horizon_may_begin_later_and_on_the_last_day():
     values = np.arange(100.0, 149.0)  # 49 days: the last, day 48, holds 148
     fit = SeasonalNaive().fit(utc_history({"a": daily("2026-01-01", values)}))
-    later = fit.futures.rule.point(0, np.array(["2026-03-05"], dtype="datetime64[D]"))
+    later = rule_of(fit).point(0, np.array(["2026-03-05"], dtype="datetime64[D]"))
     assert later.mean() == 142 + 7 - 7  # 2026-02-19 is day 49, so 2026-03-05 is 63 and reads 42
-    today = fit.futures.rule.point(0, np.array(["2026-02-18"], dtype="datetime64[D]"))
+    today = rule_of(fit).point(0, np.array(["2026-02-18"], dtype="datetime64[D]"))
     assert today.mean() == 141
     assert fit.forecast("2026-02-18", "2026-02-20", draws=5).paths("a").shape == (5, 2, 24)
 
@@ -67,7 +74,7 @@ def test_a_gap_holds_one_more_period_ago_and_is_counted():
     values.iloc[-30:-27] = np.nan  # 18:00 to 20:00 on day 33
     values.iloc[-3:] = np.nan  # 21:00 on of day 35
     fit = SeasonalNaive().fit(utc_history({"a": values}))
-    point = fit.futures.rule.point(0, np.arange("2026-02-14", "2026-02-16", dtype="datetime64[D]"))
+    point = rule_of(fit).point(0, np.arange("2026-02-14", "2026-02-16", dtype="datetime64[D]"))
     assert point[0, [17, 18, 20, 21]].tolist() == [34, 27, 27, 34]
     assert point[1, [20, 21, 23]].tolist() == [35, 28, 28]
     (finding,) = fit.findings
@@ -85,7 +92,7 @@ def test_paths_centre_on_the_rule_and_spread_as_it_erred():
     series = pd.Series(1000 * np.exp(0.1 * rng.standard_normal(len(index))), index=index)
     fit = SeasonalNaive().fit(utc_history({"a": series}))
     paths = fit.forecast("2026-01-05", "2026-02-02", draws=2000).paths("a")
-    point = fit.futures.rule.point(0, np.arange("2026-01-05", "2026-02-02", dtype="datetime64[D]"))
+    point = rule_of(fit).point(0, np.arange("2026-01-05", "2026-02-02", dtype="datetime64[D]"))
     noise = np.log(paths / point)
     assert np.median(noise) == pytest.approx(0, abs=0.005)
     assert noise.std() == pytest.approx(0.1414, rel=0.04)
@@ -97,7 +104,7 @@ def test_where_errors_are_few_their_spread_grows_with_the_root_of_the_periods():
     rng = np.random.default_rng(5)
     index = pd.date_range("2026-01-05", periods=42 * 24, freq="h", tz="UTC")
     series = pd.Series(1000 * np.exp(0.05 * rng.standard_normal(len(index))), index=index)
-    rule = SeasonalNaive().fit(utc_history({"a": series})).futures.rule
+    rule = rule_of(SeasonalNaive().fit(utc_history({"a": series})))
     two, eight = rule.errors(0, 2), rule.errors(0, 8)
     assert np.isnan(two[:14]).all()
     assert not np.isnan(two[14:]).any()
@@ -118,17 +125,17 @@ def test_services_move_together():
 
 
 def test_quantiles_hold_on_a_stationary_world():
-    """Thirty services, since all hours of one lean on the luck of a single week."""
+    """Twenty services, since all hours of one lean on the luck of a single week."""
     fleet = {
-        f"s{i}": planted("2024-07-01", "2026-01-28", growth=1, noise=0.1, seed=i, lifts={})
-        for i in range(30)
+        f"s{i}": planted("2025-01-01", "2026-01-28", growth=1, noise=0.1, seed=i, lifts={})
+        for i in range(20)
     }
     history = history_of({name: one.loc[:"2025-12-31 04:00"] for name, one in fleet.items()})
     upper = (
         SeasonalNaive().fit(history).forecast("2025-12-31", "2026-01-28", draws=200).quantile(0.9)
     )
     actual = pd.DataFrame(fleet).reindex(upper.index)[upper.columns]
-    assert (actual.to_numpy() <= upper.to_numpy()).mean() == pytest.approx(0.9, abs=0.02)
+    assert (actual.to_numpy() <= upper.to_numpy()).mean() == pytest.approx(0.9, abs=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -186,22 +193,28 @@ def test_the_level_is_compared_over_hours_known_in_both():
     hour = series.index.hour
     series[(hour >= 12) & (series.index >= "2026-01-05")] = 150.0
     whole = LastYearAligned().fit(utc_history({"a": series}))
-    assert np.exp(whole.futures.rule.ratio[0, -1]) == pytest.approx(1.25)
+    assert np.exp(rule_of(whole).ratio[0, -1]) == pytest.approx(1.25)
     lost = series.mask((hour < 12) & (series.index >= "2025-02-17") & (series.index < "2025-03-03"))
     half = LastYearAligned().fit(utc_history({"a": lost}))
     # 28 days of evenings (12 h) and 14 of nights: (28×12×150 + 14×12×100) / (42×12×100)
-    assert np.exp(half.futures.rule.ratio[0, -1]) == pytest.approx(4 / 3)
+    assert np.exp(rule_of(half).ratio[0, -1]) == pytest.approx(4 / 3)
 
 
 def test_errors_are_those_of_the_lead():
     """Growth that began 30 days ago is known today and was not known 28 days before."""
     values = np.concatenate([np.full(364, 100.0), np.full(170, 100.0), np.full(30, 200.0)])
-    rule = LastYearAligned().fit(utc_history({"a": daily("2025-01-06", values)})).futures.rule
+    history = utc_history({"a": daily("2025-01-06", values)})
+    rule = rule_of(LastYearAligned().fit(history))
     now, before = rule.errors(0, 0), rule.errors(0, 28)
     assert now[-1].mean() == pytest.approx(0, abs=0.02)
-    # Said 28 days before: two days of 200 in 28 of 100, a ratio of 30 / 28.
-    said = 100 * (30 / 28) ** ((364 - 28) / 364 + 28 / 364)
-    assert before[-1].mean() == pytest.approx(np.log(200 / said), abs=0.01)
+    # Said 28 days before: two days of 200 in 28 of 100, a ratio of 30 / 28, in 336 + 28 days.
+    offset = 0.01 * values.mean()
+    error = np.log((200 + offset) / (100 * (30 / 28) + offset))
+    np.testing.assert_allclose(before[-1], error)
+    # Without growth ahead, only that of the 336 days counts.
+    damped = rule_of(LastYearAligned(damping=0.0).fit(history)).errors(0, 28)
+    error = np.log((200 + offset) / (100 * (30 / 28) ** (336 / 364) + offset))
+    np.testing.assert_allclose(damped[-1], error)
     assert rule.leads(0, np.array(["2026-07-24"], dtype="datetime64[D]")).tolist() == [28]
     assert rule.leads(0, np.array(["2027-07-24"], dtype="datetime64[D]")).tolist() == [140]
 
@@ -213,8 +226,8 @@ def test_a_counterpart_before_the_first_day_is_the_same_weekday_a_year_earlier()
     young = daily("2025-01-15", 100.0 + np.arange(405))
     fit = LastYearAligned(growth="none").fit(utc_history({"o": old, "y": young}), events=events)
     fair = np.array(["2026-03-06"], dtype="datetime64[D]")
-    assert fit.futures.rule.point(0, fair).mean() == 1000 + 219  # 2025-01-08
-    assert fit.futures.rule.point(1, fair).mean() == 100 + 51  # 2025-03-07, 364 days before
+    assert rule_of(fit).point(0, fair).mean() == 1000 + 219  # 2025-01-08
+    assert rule_of(fit).point(1, fair).mean() == 100 + 51  # 2025-03-07, 364 days before
 
 
 def test_what_cannot_be_judged_is_refused():

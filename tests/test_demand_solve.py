@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from test_demand_design import dense
 
 from capmodel.demand.design import Window, predict
-from capmodel.demand.penalties import CONFIGURATIONS
 from capmodel.demand.filling import fill
+from capmodel.demand.penalties import CONFIGURATIONS
 from capmodel.demand.scale import restore, standardise
 from capmodel.demand.solve import select, statistics
 from capmodel.demand.systems import Systems, backtest_windows
@@ -86,7 +86,7 @@ def test_sparse_gaps_and_dense_ones_are_filled_alike(window, smooth):
 
 
 def test_lower_bounds_are_raised_to_what_they_hide(window):
-    """Ten evenings cut off at a ceiling: the EM recovers the level that dropping them would bias."""
+    """Evenings cut off at a ceiling: the EM recovers the level that dropping them biases."""
     rng = np.random.default_rng(8)
     hours = 0.8 * np.sin(2 * np.pi * (np.arange(24) - 9) / 24)
     truth = hours[None, :, None] + 0.15 * rng.standard_normal((len(DAYS), 24, 1))

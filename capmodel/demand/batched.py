@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from capmodel.demand.cohort import LONG_DAYS, Cohort, fit_cohort
 from capmodel.demand.design import Window
 from capmodel.demand.fit import DemandFit
+from capmodel.demand.groups import Luck, pool_events, shared_luck
 from capmodel.demand.lending import Lender
 from capmodel.demand.panel import Panel, read_panel
 from capmodel.demand.penalties import CONFIGURATIONS
-from capmodel.demand.pooling import Luck, pool_events, shared_luck
 from capmodel.demand.systems import Systems
 from capmodel.demand.uncertainty import fleet_prior, out_of_sample
 from capmodel.errors import nearest

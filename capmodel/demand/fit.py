@@ -17,6 +17,7 @@ import numpy as np
 from capmodel.demand.cohort import Cohort
 from capmodel.demand.design import HOURS, event_names_on, public_weekday
 from capmodel.demand.effects import EventEffect, event_effect
+from capmodel.demand.groups import Luck
 from capmodel.demand.lending import Lender
 from capmodel.demand.paths import (
     DemandForecast,
@@ -27,7 +28,6 @@ from capmodel.demand.paths import (
     draw_root,
     draw_weeks,
 )
-from capmodel.demand.pooling import Luck
 from capmodel.demand.scale import restore
 from capmodel.demand.tables import explain_table, growth_table, lifts_table, summary_table
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD

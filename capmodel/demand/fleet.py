@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -21,10 +21,17 @@ from capmodel.demand.bands import hour_bands, noise_table
 from capmodel.demand.cohort import LONG_DAYS, fit_numbers
 from capmodel.demand.design import HOURS, Design, Window, event_names_on, gram, predict, project
 from capmodel.demand.filling import CLIP_AT, CLIP_FLOOR
+from capmodel.demand.fleet_input import (
+    Chunk,
+    Stream,
+    checked_quantiles,
+    nothing_usable,
+    screened,
+)
+from capmodel.demand.groups import pool_events, shared_luck
 from capmodel.demand.lending import Lender
 from capmodel.demand.paths import check_day
 from capmodel.demand.penalties import Configuration
-from capmodel.demand.pooling import pool_events, shared_luck
 from capmodel.demand.scale import LOG_OFFSET, Scale
 from capmodel.demand.solve import combined
 from capmodel.demand.systems import Solver, Systems
@@ -47,14 +54,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FleetFit", "FleetForecast", "fit_fleet"]
 
-CHUNK: Final = 256
-"""Services solved side by side: their arrays fit a few tens of MB."""
-TILE: Final = 64
-"""Hours transposed at a time."""
 WEEK: Final = 7
 APPEND_DAYS: Final = 28
 """Days that may be appended before the level's knots are too old [days]."""
-SHORTEST_DAYS: Final = 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,29 +247,6 @@ class _Job:
     """The median, then the asked ones."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chunk:
-    """Some usable services by local hour."""
-
-    positions: np.ndarray
-    services: tuple[str, ...]
-    values: np.ndarray
-    """Shape (N, 24, S), float32."""
-    first_day: np.ndarray
-    """First observed day, shape (S,)."""
-
-    def pick(self, keep: np.ndarray, first: int = 0) -> _Chunk:
-        """Return some of the services, from a day on."""
-        where = np.flatnonzero(keep)
-        whole = len(where) == len(self.positions)
-        return _Chunk(
-            positions=self.positions[where],
-            services=tuple(self.services[i] for i in where),
-            values=self.values[first:] if whole else self.values[first:, :, where],
-            first_day=self.first_day[where] - first,
-        )
-
-
 def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
     values: np.ndarray | Iterable[np.ndarray],
     *,
@@ -283,31 +262,29 @@ def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
 ) -> FleetFit:
     """Fit a fleet; see :meth:`capmodel.demand.Batched.fit_fleet`."""
     tz = check_tz(business_tz)
-    asked = _checked_quantiles(quantiles)
+    asked = checked_quantiles(quantiles)
     job = _Job(events, tuple(configurations), kappa, groups, (0.5, *asked))
     origin = check_day(start, where="start")
-    stream = _Stream(values, services)
-    blocks: list[FleetBlock] = []
-    late: list[_Chunk] = []
-    findings: list[Finding] = []
+    stream = Stream(values, services)
     systems: Systems | None = None
+    late: list[Chunk] = []
+    findings: list[Finding] = []
+    blocks: list[FleetBlock] = []
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[FleetBlock]] = deque()
         for raw, names, position in stream:
-            chunk, faults = _screened(raw, names, position)
+            chunk, faults = screened(raw, names, position)
             findings += faults
-            if systems is None:
-                systems = _systems(origin, len(raw[0]) // HOURS, job)
+            systems = systems or _systems(origin, raw.shape[1] // HOURS, job)
             is_late = chunk.first_day >= WEEK
-            if is_late.any():
-                late.append(chunk.pick(is_late))
+            late += [chunk.pick(is_late)] if is_late.any() else []
             if not is_late.all():
                 waiting.append(pool.submit(_fit_block, chunk.pick(~is_late), systems, job, None))
             while len(waiting) > workers:
                 blocks.append(waiting.popleft().result())
         blocks += [future.result() for future in waiting]
     if systems is None or not (blocks or late):
-        raise _nothing_usable(findings)
+        raise nothing_usable(findings)
     blocks += _fit_late(late, origin, job, donors=blocks)
     luck = shared_luck([b.spread for b in blocks], [b.misses for b in blocks if b.misses])
     blocks = pool_events(blocks, groups, luck)
@@ -322,127 +299,12 @@ def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
     )
 
 
-class _Stream:
-    """Chunks of a fleet with their names, read once."""
-
-    def __init__(
-        self, values: np.ndarray | Iterable[np.ndarray], services: Sequence[str] | None
-    ) -> None:
-        self.source = values
-        self.given = services
-        self.names: list[str] = []
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, list[str], int]]:
-        steps = 0
-        for block in [self.source] if isinstance(self.source, np.ndarray) else self.source:
-            steps = _checked_steps(block, steps)
-            for at in range(0, len(block), CHUNK):
-                part = block[at : at + CHUNK]
-                position = len(self.names)
-                names = self._next_names(position, len(part))
-                self.names += names
-                yield part, names, position
-        if self.given is not None and len(self.given) != len(self.names):
-            raise self._wrong_names(f"{len(self.names)} rows")
-
-    def _next_names(self, position: int, count: int) -> list[str]:
-        if self.given is None:
-            return [f"service_{position + i}" for i in range(count)]
-        if len(self.given) < position + count:
-            raise self._wrong_names(f"{position + count} rows or more")
-        return list(self.given[position : position + count])
-
-    def _wrong_names(self, rows: str) -> InputError:
-        return InputError.of(
-            "services",
-            got=f"{len(self.given or ())} names for {rows}",
-            expected="one name for each row",
-            do="Give as many names as rows.",
-        )
-
-
-def _checked_steps(block: np.ndarray, steps: int) -> int:
-    n = block.shape[1] if block.ndim == 2 else 0  # noqa: PLR2004  services by hours
-    if n == 0 or n % HOURS or (steps and n != steps):
-        raise InputError.of(
-            "values",
-            got=f"shape {block.shape}",
-            expected="(services, hours) with whole local days, the same for every block",
-            do="Pad the first and last day with NaN.",
-        )
-    return int(n)
-
-
-def _checked_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
-    bad = [q for q in quantiles if not 0 < q < 1]
-    if bad or not quantiles:
-        raise InputError.of(
-            "quantiles",
-            got=str(bad or quantiles),
-            expected="probabilities inside (0, 1)",
-            do="Write (0.5, 0.9, 0.95, 0.99).",
-        )
-    return tuple(float(q) for q in quantiles)
-
-
 def _systems(origin: np.datetime64, n_days: int, job: _Job) -> Systems:
     window = Window.over(origin + np.arange(n_days), job.events)
     return Systems.of(window, job.configurations, dtype=np.float32)
 
 
-def _screened(raw: np.ndarray, names: Sequence[str], position: int) -> tuple[_Chunk, list[Finding]]:
-    """Return the usable services by local hour and why the others are set aside."""
-    days = (~np.isnan(raw)).reshape(len(raw), -1, HOURS).any(axis=2)
-    lowest, highest = np.fmin.reduce(raw, axis=1), np.fmax.reduce(raw, axis=1)
-    faults = (
-        ("all_nan", ~days.any(axis=1), "no demand was observed"),
-        ("infinite", np.isinf(lowest) | np.isinf(highest), "demand holds infinite values"),
-        ("negative", lowest < 0, "demand is negative"),
-        (
-            "too_short",
-            days.sum(axis=1) < SHORTEST_DAYS,
-            f"fewer than {SHORTEST_DAYS} days observed",
-        ),
-        ("constant_zero", highest == 0, "demand is zero throughout"),
-    )
-    bad = np.zeros(len(raw), dtype=bool)
-    findings = []
-    for code, mask, text in faults:
-        findings += [
-            Finding(code, "error", names[i], f"{names[i]}: {text}; it is set aside")
-            for i in np.flatnonzero(mask & ~bad).tolist()
-        ]
-        bad |= mask
-    chunk = _Chunk(
-        positions=position + np.arange(len(raw)),
-        services=tuple(names),
-        values=_by_hour(raw),
-        first_day=days.argmax(axis=1),
-    )
-    return chunk.pick(~bad), findings
-
-
-def _by_hour(raw: np.ndarray) -> np.ndarray:
-    """Return services by hours as days, hours, services, shape (N, 24, S), float32."""
-    out = np.empty(raw.shape[::-1], dtype=np.float32)
-    for at in range(0, len(out), TILE):  # a tile fits the cache, a whole column does not
-        out[at : at + TILE] = raw[:, at : at + TILE].T
-    return out.reshape(-1, HOURS, len(raw))
-
-
-def _nothing_usable(findings: Sequence[Finding]) -> InputError:
-    return InputError(
-        Problem(
-            where=finding.service,
-            got=finding.message.removeprefix(f"{finding.service}: "),
-            expected=f"{SHORTEST_DAYS} days of hourly demand",
-            do="Give at least one service with demand.",
-        )
-        for finding in findings
-    )
-
-
-def _fit_block(chunk: _Chunk, systems: Systems, job: _Job, lender: Lender | None) -> FleetBlock:
+def _fit_block(chunk: Chunk, systems: Systems, job: _Job, lender: Lender | None) -> FleetBlock:
     """Fit services that share a window and keep what a forecast needs."""
     numbers = fit_numbers(
         systems, chunk.values, kappa=job.kappa, services=chunk.services, lender=lender
@@ -482,7 +344,7 @@ def _fit_block(chunk: _Chunk, systems: Systems, job: _Job, lender: Lender | None
 
 
 def _fit_late(
-    late: Sequence[_Chunk], origin: np.datetime64, job: _Job, *, donors: Sequence[FleetBlock]
+    late: Sequence[Chunk], origin: np.datetime64, job: _Job, *, donors: Sequence[FleetBlock]
 ) -> list[FleetBlock]:
     """Fit services born later, each on the window of its first week; the short ones borrow."""
     if not late:

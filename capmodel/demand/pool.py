@@ -46,6 +46,8 @@ ROUNDING: Final = 1e-9
 """A rank that exceeds a whole number by less is that number."""
 PERFECT: Final = 1e-9
 """Errors are compared after adding this share of the series' mean size: none divides by zero."""
+SHOWN: Final = 5
+"""Series that a message lists by position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class LeftOut:
     """Positions of the series that are too short."""
 
     def __str__(self) -> str:
-        shown = ", ".join(str(s) for s in self.series[:5])
-        more = f" and {len(self.series) - 5} more" if len(self.series) > 5 else ""  # noqa: PLR2004  as above
+        shown = ", ".join(str(s) for s in self.series[:SHOWN])
+        more = f" and {len(self.series) - SHOWN} more" if len(self.series) > SHOWN else ""
         return (
             f"{self.member} needs {self.needs} steps before the backtests; without it: series "
             f"{shown}{more}"
@@ -104,8 +106,9 @@ class AutoregressivePool(BaseModel):
 
     The bands are split-conformal: the spread of a quarter of a day ahead is the root mean squared
     backtest error of the combination there, and the multiple of it that belongs to a quantile is
-    read off errors at origins that had no part in their own weights and spread. They are symmetric
-    about the median: a tail then rests on twice as many errors.
+    read off errors at origins that had no part in their own weights and spread. The multiples are
+    those of all series forecast together; medians and spreads are each series' own. The bands are
+    symmetric about the median: a tail then rests on twice as many errors.
 
     References
     ----------
@@ -159,7 +162,7 @@ class AutoregressivePool(BaseModel):
     ) -> PoolForecast:
         """Forecast the steps after the last row.
 
-        A gap is bridged, for the lags of later steps alone, by what the steps before it let expect
+        A gap is bridged for the members to look back on, by what the steps before it let expect
         (an autoregression fitted on the whole series); it is never a target of a fit and never
         judged. With six or more gaps at its end a series is forecast from its last value.
 

@@ -245,6 +245,10 @@ class EventSpread:
     """Per event: each occurrence less the mean of all, NaN unless seen twice, shape (n_e, S)."""
     coefficient_sd: np.ndarray
     """Log standard error of the fitted effect."""
+    leverage: np.ndarray
+    """Share of one event day in its fitted mean effect."""
+    day_variance: np.ndarray
+    """Log variance of an ordinary day's mean, shape (S,)."""
     pooled: np.ndarray
     """Whether the group's evidence is in the effect, bool."""
 
@@ -309,13 +313,12 @@ def event_spread(
         variance=variance,
         deviation=tuple(deviation),
         coefficient_sd=np.zeros(shape),
+        leverage=np.maximum(leverage, 1 / np.maximum(n, 1)),
+        day_variance=_mean_known(calm[:, None, :] ** 2),
         pooled=np.zeros(shape, dtype=bool),
     )
-    day_variance = _mean_known(calm[:, None, :] ** 2)[:, None]
-    own_leverage = np.maximum(leverage, 1 / np.maximum(n, 1))
-    return replace(
-        spread, coefficient_sd=np.sqrt(own_leverage * (spread.shock_sd**2 + day_variance))
-    )
+    error = spread.leverage * (spread.shock_sd**2 + spread.day_variance[:, None])
+    return replace(spread, coefficient_sd=np.sqrt(error))
 
 
 def _day_residual(residual: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

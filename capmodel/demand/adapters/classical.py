@@ -47,7 +47,7 @@ class _Classical(Adapter):
     last_days: Annotated[int, Field(ge=SHORTEST_DAYS)] | None = RECENT_DAYS
     """Days fitted, the last ones of each service; None takes all. A finding says what was used."""
     log: bool = True
-    """Whether the logarithm is fitted, so that the components multiply. Without, paths stop at 0"""
+    """Whether the logarithm is fitted, so that components multiply. Without it, paths stop at 0."""
 
     def _fit_panel(self, panel: Panel, *, events: Events, reached: np.ndarray) -> Fitted:
         model = type(self).__name__

@@ -228,7 +228,7 @@ class SeasonalNaive(Adapter):
     >>> import numpy as np, pandas as pd
     >>> from capmodel.history import History
     >>> time = pd.date_range("2026-01-01", periods=42 * 24, freq="h", tz="UTC")
-    >>> busy = 100.0 + 50 * (time.dayofweek < 5)
+    >>> busy = 100.0 + 50 * (time.day_of_week < 5)
     >>> df = pd.DataFrame({"service": "api", "time": time, "rps": busy})
     >>> fit = SeasonalNaive(period_hours=168).fit(History.from_frame(df, business_tz="UTC"))
     >>> median = fit.forecast("2026-02-12", "2026-02-16", draws=100).quantile(0.5)["api"]
@@ -353,7 +353,7 @@ class LastYearAligned(Adapter):
             if np.isnan(growth) and service not in done
         ]
         rule = _Aligned(past, events, counterpart, ratio=ratio, damping=self.damping)
-        observed = past.known.any(axis=2).T
+        observed = np.asarray(past.known.any(axis=2)).T
         observed[:-FARTHEST] = False
         notes += unseen_events(
             events,

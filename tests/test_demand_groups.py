@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capmodel.demand import Batched
-from capmodel.demand.pooling import _between, _shrunk, shared_luck
+from capmodel.demand.groups import _between, _Members, _shrunk, shared_luck
 from capmodel.demand.uncertainty import EventSpread, Misses
 from capmodel.errors import InputError
 from capmodel.events import Events
@@ -24,8 +26,9 @@ def spread_of(deviations: list[np.ndarray]) -> EventSpread:
     n = np.array([[len(d) for d in deviations]] * s)
     zero = np.zeros((s, e))
     return EventSpread(
-        n=n, variance=zero, deviation=tuple(deviations), coefficient_sd=zero, pooled=zero > 0
-    )
+        n=n, variance=zero, deviation=tuple(deviations), coefficient_sd=zero,
+        leverage=zero, day_variance=zero[:, 0], pooled=zero > 0,
+    )  # fmt: skip
 
 
 def two_novembers(lifts: tuple[float, float], seed: int, **options: float) -> pd.Series:
@@ -82,32 +85,53 @@ def test_a2_no_november_needs_an_assumed_lift_and_says_so_downstream():
     assert root.lift_x[7] == 3.0
 
 
+def members_of(effects: np.ndarray, error: float) -> _Members:
+    """Return services with these effects, seen once: their error is `error` times the prior's."""
+    k = len(effects)
+    ones = np.ones(k, dtype=int)
+    return _Members(
+        part=0 * ones, column=np.arange(k), event=0 * ones, coefficients=effects[:, None],
+        error=np.full(k, error), leverage=np.full(k, error / 0.1**2), day_variance=np.zeros(k),
+        variance=np.full(k, np.nan), spare=0 * ones, group=np.full(k, ""),
+    )  # fmt: skip
+
+
 def test_group_mean_of_dersimonian_and_laird():
     """Four effects of equal error: tau^2 = variance - error, by hand."""
     effect = np.array([0.8, 1.0, 1.2, 1.4])
-    error = np.full(4, 0.02)
     between = effect.var(ddof=1) - 0.02
-    assert _between(effect, error) == pytest.approx(between)
-    shrunk, left = _shrunk(effect[:, None], error, 0.0)
-    share = between / (between + 0.02)
+    assert _between(effect, np.full(4, 0.02)) == pytest.approx(between)
+    shrunk, left = _shrunk(members_of(effect, 0.02), 0.0)
+    kin = (1 - (np.abs(effect - 1.1) / np.sqrt(0.02) / 3) ** 2) ** 2
+    precision = kin / (between + 0.02)
+    share = 1 - 0.02 * precision
     np.testing.assert_allclose(shrunk[:, 0], share * effect + (1 - share) * 1.1)
-    np.testing.assert_allclose(left, share * 0.02 + (1 - share) ** 2 * (between + 0.02) / 4)
+    expected = share * 0.02 + (1 - share) ** 2 / precision.sum()
+    np.testing.assert_allclose(left, np.minimum(expected, 0.02))
 
 
 def test_what_struck_all_alike_is_not_pooled_away():
-    effect, error = np.array([[1.0], [1.0], [1.1]]), np.full(3, 0.02)
-    _, left = _shrunk(effect, error, 1.0)
-    np.testing.assert_allclose(left, error)
+    _, left = _shrunk(members_of(np.array([1.0, 1.0, 1.1]), 0.02), 1.0)
+    np.testing.assert_allclose(left, 0.02)
+
+
+def test_steady_years_are_believed_against_the_crowd():
+    """One service lifts by 3 where eleven lift by 5, each alike in both years: it stays at 3."""
+    effect = np.log(np.r_[3.0, np.full(11, 5.0)])
+    steady = replace(
+        members_of(effect, 0.005), variance=np.full(12, 1e-4), spare=np.ones(12, dtype=int)
+    )
+    shrunk, _ = _shrunk(steady, 0.3)
+    assert np.exp(shrunk[0, 0]) == pytest.approx(3, rel=0.03)
 
 
 @given(st.lists(st.floats(-2, 2), min_size=3, max_size=8), st.floats(1e-3, 1))
-def test_shrinking_stays_between_own_and_mean(effects, error):
-    own = np.array(effects)[:, None]
-    shrunk, left = _shrunk(own, np.full(len(own), error), 0.3)
-    low, high = np.minimum(own, own.mean()), np.maximum(own, own.mean())
-    assert (shrunk >= low - 1e-9).all()
-    assert (shrunk <= high + 1e-9).all()
-    assert (left <= error + 1e-12).all()
+def test_shrinking_keeps_the_range_and_never_adds_error(effects, error):
+    own = np.sort(np.array(effects))
+    shrunk, left = _shrunk(members_of(own, error), 0.3)
+    assert shrunk.min() >= own.min() - 1e-9
+    assert shrunk.max() <= own.max() + 1e-9
+    assert (left <= error * (1 + 1e-9)).all()
 
 
 def test_shared_luck_is_found():
@@ -157,7 +181,7 @@ def test_the_young_borrow_from_their_group():
     }
     young = {"young": planted("2026-01-10", "2026-06-01", seed=20, lifts={})}
     history = history_of({**shops, **books, **young})
-    groups = {name: "storefront" for name in (*shops, "young")} | dict.fromkeys(books, "back")
+    groups = dict.fromkeys((*shops, "young"), "storefront") | dict.fromkeys(books, "back")
     lifts = {}
     for name, chosen in (("fleet", {}), ("group", groups)):
         fit = Batched(groups=chosen).fit(history, events=black_friday())
@@ -177,10 +201,10 @@ def test_a_holiday_seen_once_leans_on_the_others_of_its_kind():
     local = series.index.tz_convert(TZ).strftime("%Y-%m-%d")
     for day in events.days:
         series[local == str(day.date)] *= np.exp(rng.normal(0, 0.02))
-    series[local == "2026-05-25"] *= 1.6  # Memorial Day, once
+    series[local == "2026-05-25"] *= 1.15  # Memorial Day, once
     fit = Batched().fit(history_of({"a": series}), events=events)
     effect = fit.effect("a", "memorial_day")
     assert effect is not None
     assert effect.n_events == 1
     total = effect.hours + fit.locate("a")[0].public_hours()[:, 0]
-    assert 0.15 < total.mean() < np.log(1.6) - 0.05
+    assert 0.02 < total.mean() < np.log(1.15) - 0.03

@@ -16,11 +16,13 @@ import numpy as np
 from capmodel.demand.design import Design
 from capmodel.demand.lending import FLEET
 from capmodel.demand.scale import Scale
-from capmodel.demand.uncertainty import PRIOR_DF, EventSpread, Misses
+from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD, EventSpread, Misses
 from capmodel.events.days import PUBLIC_HOLIDAY
 
 __all__ = ["Luck", "pool_events", "shared_luck"]
 
+KIN_AT: Final = 3.0
+"""Own standard errors from the group's median at which a service stands alone."""
 FEWEST_DONORS: Final = 3
 """Fewer services than this that have seen an event are no group."""
 
@@ -125,8 +127,14 @@ class _Members:
     """Log effect, shape (K, b)."""
     error: np.ndarray
     """Log variance of the day's mean effect, shape (K,)."""
+    leverage: np.ndarray
+    """Share of one day in the effect, shape (K,)."""
+    day_variance: np.ndarray
+    """Log variance of an ordinary day's mean, shape (K,)."""
     variance: np.ndarray
     """Log variance between own years, shape (K,); NaN below two."""
+    spare: np.ndarray
+    """Occurrences beyond the first, shape (K,)."""
     group: np.ndarray
     """Name of the group, shape (K,)."""
 
@@ -145,12 +153,16 @@ def pool_events(parts: Sequence[P], groups: Mapping[str, str], luck: Luck) -> li
     """Return the windows with every event's effects shrunk toward those of its group.
 
     With own effects ``y_s`` of error variance ``v_s`` and a variance ``tau^2`` between services,
-    the effect becomes ``w y_s + (1 - w) m`` with ``w = tau^2 / (tau^2 + v_s)`` and m the mean
-    weighted by ``1 / (tau^2 + v_s)``; tau^2 is the moment estimate of DerSimonian & Laird. The
-    error that remains is ``r v + (1 - r) (w v + (1 - w)^2 var m)``, r the common share of luck:
-    what struck all services alike no pooling takes away. Groups of fewer than three services give
-    way to the fleet; where that has fewer, public holidays seen once lean on the service's others.
-    The variance between years is the mean of the group's, its degrees of freedom the seasons'.
+    the effect becomes ``w y_s + (1 - w) m`` with ``1 - w = k_s v_s / (tau^2 + v_s)`` and m the mean
+    weighted by ``k_s / (tau^2 + v_s)``. ``k_s`` is one at the group's middle and zero for a service
+    that differs by more than three of its own errors; tau^2 is the moment estimate of DerSimonian &
+    Laird; v_s rests on the scatter between years that the group shows, not on the assumed one. The
+    error that remains is ``r e + (1 - r) (w e + (1 - w)^2 var m)``, e the service's own with the
+    assumed scatter and r the common share of luck: what struck all alike no pooling takes away.
+
+    Groups of fewer than three services give way to the fleet; where that has fewer, public holidays
+    seen once lean on the service's others. The variance between years is the mean of the group's,
+    its degrees of freedom the seasons'.
 
     Parameters
     ----------
@@ -163,6 +175,8 @@ def pool_events(parts: Sequence[P], groups: Mapping[str, str], luck: Luck) -> li
 
     References
     ----------
+    Beaton, A. E., & Tukey, J. W. (1974). The fitting of power series, meaning polynomials,
+    illustrated on band-spectroscopic data. Technometrics 16(2), 147-185.
     DerSimonian, R., & Laird, N. (1986). Meta-analysis in clinical trials. Controlled Clinical
     Trials 7(3), 177-188.
     Efron, B., & Morris, C. (1975). Data analysis using Stein's estimator and its generalizations.
@@ -218,7 +232,7 @@ class _Draft:
 
     def shrink(self, members: _Members, common: float, only: np.ndarray | None = None) -> None:
         """Shrink effects toward their mean: all of them, or `only` some, shape (K,) bool."""
-        effect, error = _shrunk(members.coefficients, members.error, common)
+        effect, error = _shrunk(members, common)
         if only is not None:
             members, effect, error = members.pick(only), effect[only], error[only]
         known = members.variance[~np.isnan(members.variance)]
@@ -285,7 +299,10 @@ def _members_of(part: Fitted, where: int, event: int, groups: Mapping[str, str])
         event=np.full(len(seen), event),
         coefficients=(part.beta[columns][:, seen] * part.scale.sd[seen]).T,
         error=part.spread.coefficient_sd[seen, event] ** 2,
+        leverage=part.spread.leverage[seen, event],
+        day_variance=part.spread.day_variance[seen],
         variance=np.where(twice, part.spread.variance[seen, event], np.nan),
+        spare=part.spread.n[seen, event] - 1,
         group=np.array([groups.get(part.services[s], FLEET) for s in seen], dtype=str),
     )
 
@@ -302,15 +319,33 @@ def _pools(group: np.ndarray) -> Iterator[np.ndarray]:
         yield left
 
 
-def _shrunk(own: np.ndarray, error: np.ndarray, common: float) -> tuple[np.ndarray, np.ndarray]:
+def _shrunk(members: _Members, common: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the shrunk effects, shape (K, b), and their error variances, shape (K,)."""
-    between = _between(own[:, 0], error)
-    precision = 1 / np.maximum(between + error, np.finfo(float).tiny)
+    own = members.coefficients
+    known = PRIOR_DF * SHOCK_PRIOR_SD**2 + members.spare @ np.nan_to_num(members.variance)
+    shown = known / (PRIOR_DF + members.spare.sum())
+    error = members.leverage * (shown + members.day_variance)
+    kin = _kinship(own[:, 0], error)
+    near = kin > 0
+    if near.sum() < FEWEST_DONORS:
+        return own, members.error
+    between = _between(own[near, 0], error[near])
+    precision = kin / np.maximum(between + error, np.finfo(float).tiny)
     mean = precision @ own / precision.sum()
-    share = between * precision
-    left = share * error + (1 - share) ** 2 / precision.sum()
+    share = 1 - kin * error / np.maximum(between + error, np.finfo(float).tiny)
+    left = share * members.error + (1 - share) ** 2 / precision.sum()
     effect = share[:, None] * own + (1 - share)[:, None] * mean
-    return effect, common * error + (1 - common) * left
+    return effect, common * members.error + (1 - common) * np.minimum(left, members.error)
+
+
+def _kinship(effect: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return how far each service belongs to the group, 1 at its middle, 0 beyond three errors.
+
+    Tukey's biweight of the distance in the service's own standard errors (Beaton & Tukey 1974): who
+    has clearly shown to be different is left alone, however uniform the others are.
+    """
+    distance = np.abs(effect - np.median(effect)) / np.sqrt(error)
+    return np.asarray(np.maximum(1 - (distance / KIN_AT) ** 2, 0.0) ** 2)
 
 
 def _between(effect: np.ndarray, error: np.ndarray) -> float:
