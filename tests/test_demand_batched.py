@@ -287,7 +287,7 @@ def test_services_in_any_order_give_the_same_bytes(fleet):
 
 
 def test_another_service_moves_pooled_errors_only(fleet, fleet_fit):
-    """Ordinary days and streams stay; events and the size of errors are judged by the whole fleet."""
+    """Ordinary days and streams stay; the whole fleet judges events and the size of errors."""
     alone = Batched().fit(fleet.select(["api"]), events=calendar())
     args = ("2026-11-20", "2026-12-03")
     one = alone.roots(["api"], *args, draws=50, seed=1)[0]

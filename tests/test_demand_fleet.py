@@ -45,7 +45,7 @@ def fit(world):
     )  # fmt: skip
 
 
-def test_medians_are_those_of_the_plans_model(world, fit):
+def test_medians_are_those_of_the_plans_model(world):
     names, rows = world
     index = pd.date_range("2024-03-01", periods=rows.shape[1], freq="h", tz="UTC")
     series = {name: pd.Series(row, index=index) for name, row in zip(names, rows, strict=True)}
@@ -179,7 +179,7 @@ def test_wrong_calls_say_what_to_do(world, fit):
         Batched().fit_fleet(rows, quantiles=(0.5, 1.0), **options)
     with pytest.raises(InputError, match="2 names for 5 rows"):
         Batched().fit_fleet(rows, services=["a", "b"], **options)
-    with pytest.raises(InputError, match="service_0.*no demand was observed"):
+    with pytest.raises(InputError, match=r"service_0.*no demand was observed"):
         Batched().fit_fleet(rows[:1] * np.nan, **options)
     with pytest.raises(InputError, match="the length of the history"):
         fit.forecast(2000)
@@ -191,7 +191,7 @@ def test_wrong_calls_say_what_to_do(world, fit):
     fresh = Batched().fit_fleet(
         rows, start="2024-03-01", business_tz=TZ, events=events, services=names
     )
-    with pytest.raises(InputError, match="launch on 2026-03-20.*no service has seen"):
+    with pytest.raises(InputError, match=r"launch on 2026-03-20.*no service has seen"):
         fresh.forecast(60)
     lifted = fresh.forecast(60, lifts={"launch": 2.0}).values[0, 0]
     plain = fit.forecast(60).values[1, 0]
