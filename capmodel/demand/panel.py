@@ -30,6 +30,7 @@ MANY_NEGATIVE: Final = 0.01
 STALE_DAYS: Final = 28
 """A service silent for longer than this before the history's end is named [days]."""
 HOUR_MIN: Final = 60
+DAY_MIN: Final = 1440
 HOURS: Final = 24
 
 
@@ -53,6 +54,14 @@ class Panel:
     def censored_in(self, first: int, columns: np.ndarray) -> np.ndarray | None:
         """Return the lower bounds of some services from a day on."""
         return None if self.censored is None else self.censored[first:, :, columns]
+
+
+def _daily_only() -> Finding:
+    text = (
+        "demand is known by the day: every hour is forecast at its day's mean, so the busiest hour "
+        "is not known; give hourly data before sizing for a peak"
+    )
+    return Finding("daily_only", "warning", "", text)
 
 
 def _without_demand(name: str, *, is_empty: bool) -> Finding:
@@ -119,18 +128,20 @@ def read_panel(history: History) -> Panel:
     Parameters
     ----------
     history
-        Hourly or finer; finer steps are averaged over each hour.
+        Hourly or finer; finer steps are averaged over each hour. Or daily: then every hour stands
+        at its day's mean, and a finding says that the peak hour is not known.
 
     Raises
     ------
     InputError
-        When the history is daily, or no service is usable.
+        When the step lies between an hour and a day, or no service is usable.
     """
-    if history.step_min > HOUR_MIN:
+    is_daily = history.step_min == DAY_MIN
+    if history.step_min > HOUR_MIN and not is_daily:
         raise InputError.of(
             "history",
             got=f"a step of {history.step_min} minutes",
-            expected="hourly or finer demand: events are shaped by the hour",
+            expected="hourly or finer demand, or daily means",
             do="Give hourly data.",
         )
     masked = history.masked()
@@ -153,6 +164,9 @@ def read_panel(history: History) -> Panel:
     dates, cube = local_cube(
         stacked, start=history.start, step_min=history.step_min, tz=history.business_tz
     )
+    if is_daily:
+        cube = np.repeat(cube, HOURS, axis=1)
+        notes.append(_daily_only())
     faults = [
         _fault(name, cube[:, :, i], negative=_negative_share(history.series(name, quantity)))
         for i, (name, quantity, _) in enumerate(rows)

@@ -62,6 +62,7 @@ def _configurations(*rows: Configuration) -> Mapping[str, Configuration]:
 
 
 CONFIGURATIONS: Final[Mapping[str, Configuration]] = _configurations(
+    Configuration("quick_level", linear=PINNED, hinge=PINNED, ramp=30.0),
     Configuration("local_level", linear=PINNED, hinge=PINNED, ramp=300.0),
     Configuration("smooth_level", linear=PINNED, hinge=PINNED, ramp=1000.0),
     Configuration("smooth_trend", linear=1.0, hinge=300.0, ramp=PINNED),
