@@ -32,11 +32,12 @@ __all__ = [
     "worst_basis",
 ]
 
-Basis = Literal["measured", "fitted", "borrowed", "assumed"]
+Basis = Literal["measured", "fitted", "censored", "borrowed", "assumed"]
 Status = Literal["GREEN", "AMBER", "RED", "GREY"]
 Severity = Literal["error", "warning", "info"]
 
-BASES: Final[tuple[Basis, ...]] = ("measured", "fitted", "borrowed", "assumed")
+BASES: Final[tuple[Basis, ...]] = ("measured", "fitted", "censored", "borrowed", "assumed")
+"""Evidence in falling order of trust; ``censored``: fitted on values that were lower bounds."""
 STATUSES: Final[tuple[Status, ...]] = ("RED", "AMBER", "GREY", "GREEN")
 
 
@@ -57,6 +58,8 @@ def _quantities(*rows: Quantity) -> Mapping[str, Quantity]:
 QUANTITIES: Final[Mapping[str, Quantity]] = _quantities(
     Quantity("per_min", "1/min", "business events per minute", "demand"),
     Quantity("rps", "1/s", "requests per second", "demand"),
+    Quantity("shed_per_min", "1/min", "business events turned away per minute", "quality"),
+    Quantity("shed_rps", "1/s", "requests turned away unserved", "quality"),
     Quantity("errors_rps", "1/s", "failed requests per second", "quality"),
     Quantity("latency_p50_ms", "ms", "median latency", "quality"),
     Quantity("latency_p99_ms", "ms", "99th percentile latency", "quality"),
@@ -75,6 +78,9 @@ QUANTITIES: Final[Mapping[str, Quantity]] = _quantities(
 
 DEMAND_QUANTITIES: Final[tuple[str, ...]] = ("per_min", "rps")
 """The quantity that stands for a node's demand: the first of these that the node has."""
+
+SHED_OF: Final[Mapping[str, str]] = MappingProxyType({"per_min": "shed_per_min", "rps": "shed_rps"})
+"""What was turned away, by the demand quantity that does not count it."""
 
 
 def worst_basis(bases: Iterable[Basis]) -> Basis:

@@ -244,15 +244,6 @@ def test_a_history_of_nothing_usable_raises_every_reason():
     assert {problem.where for problem in error.value.problems} == {"a", "b"}
 
 
-def test_daily_history_is_refused():
-    dates = pd.date_range("2025-01-01", periods=100, freq="D")
-    daily = History.from_frame(
-        pd.DataFrame({"service": "a", "time": dates, "rps": 1.0}), business_tz=TZ
-    )
-    with pytest.raises(InputError, match="1440 minutes"):
-        Batched().fit(daily)
-
-
 def test_minutes_are_averaged_to_hours():
     hourly = planted("2026-01-01", "2026-03-01")
     fine = hourly.repeat(12)

@@ -27,7 +27,7 @@ def spread_of(deviations: list[np.ndarray]) -> EventSpread:
     zero = np.zeros((s, e))
     return EventSpread(
         n=n, variance=zero, deviation=tuple(deviations), coefficient_sd=zero,
-        leverage=zero, day_variance=zero[:, 0], pooled=zero > 0,
+        leverage=zero, day_variance=zero[:, 0], pooled=zero > 0, censored=zero > 0,
     )  # fmt: skip
 
 

@@ -192,3 +192,20 @@ def test_dates_may_be_given_in_any_form():
     stamp = check_horizon(pd.Timestamp("2026-04-01"), pd.Timestamp("2026-04-03").date())
     np.testing.assert_array_equal(text, stamp)
     assert text.tolist() == np.arange("2026-04-01", "2026-04-03", dtype="datetime64[D]").tolist()
+
+
+def test_peaks_come_with_the_error_of_their_number(fit):
+    """Of 40 sets of 200 paths about 95 % must hold the quantile of 20,000 paths."""
+    horizon = ("2026-11-20", "2026-12-05")
+    many = fit.forecast(*horizon, seed=99, draws=20_000).peaks((0.8,)).set_index("service")
+    held = 0
+    for seed in range(40):
+        few = fit.forecast(*horizon, seed=seed, draws=200).peaks((0.8,)).set_index("service")
+        held += few.loc["a", "mc_low"] <= many.loc["a", "peak"] <= few.loc["a", "mc_high"]
+    assert held >= 34
+    one = fit.forecast(*horizon, seed=1, draws=50)
+    frame = one.peaks((0.5, 0.95), window=("2026-11-27", "2026-12-01"))
+    assert list(frame["service"]) == ["a", "a", "b", "b"]
+    assert frame["peak"].iloc[1] == one.peak(0.95, window=("2026-11-27", "2026-12-01"))["a"]
+    assert (frame["mc_low"] <= frame["peak"]).all()
+    assert (frame["peak"] <= frame["mc_high"]).all()

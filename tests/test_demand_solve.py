@@ -129,14 +129,17 @@ def test_backtest_errors_equal_those_of_separate_dense_fits(window, smooth):
             missed = smooth[judged] - np.einsum("nhp,ps->nhs", x[judged], beta)
             errors[g] += (missed**2).mean(axis=(0, 1)) / 3
     np.testing.assert_allclose(selection.errors, errors, rtol=1e-6)
-    expected = np.exp(-2 * (errors / errors.min(axis=0) - 1))
+    expected = np.array([[2.0], [3.0]]) * np.exp(-2 * (errors / errors.min(axis=0) - 1))
     np.testing.assert_allclose(selection.weights, expected / expected.sum(axis=0), rtol=1e-4)
 
 
-def test_kappa_zero_averages(window, smooth):
+def test_kappa_zero_leaves_the_shares_that_were_there_before(window, smooth):
     systems = Systems.of(window, list(CONFIGURATIONS.values()))
     selection = select(systems, statistics(systems, smooth), kappa=0.0)
-    np.testing.assert_allclose(selection.weights, 1 / len(CONFIGURATIONS))
+    shares = dict(zip(CONFIGURATIONS, selection.weights[:, 0], strict=True))
+    assert shares["quick_level"] == shares["smooth_level"] == pytest.approx(1 / 9)
+    assert shares["linear"] == shares["damped_trend"] == pytest.approx(1 / 6)
+    assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_single_precision_keeps_five_digits(window, smooth):

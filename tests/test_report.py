@@ -252,7 +252,7 @@ def test_dates_carry_their_weekday(page):
 
 def test_shares_of_the_basis_and_the_chain_of_factors_are_shown(page):
     rows = page.tables["What the inputs rest on"]
-    assert [row[0][0] for row in rows] == ["measured", "fitted", "borrowed", "assumed"]
+    assert [row[0][0] for row in rows] == ["measured", "fitted", "censored", "borrowed", "assumed"]
     assert sum(float(row[2][1]) for row in rows) == pytest.approx(1)
     assert page.tables["How the number is made: core-db, connections, base"][3][2][1] == "4275.0"
 

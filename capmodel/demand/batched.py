@@ -74,7 +74,7 @@ class Batched(BaseModel):
     configurations: tuple[str, ...] = tuple(CONFIGURATIONS)
     """Names of the trend configurations that compete (``penalties.CONFIGURATIONS``)."""
     kappa: Annotated[float, Field(ge=0)] = 2.0
-    """Sharpness of the combination by backtest error; 0 averages, large values select."""
+    """Sharpness of the combination by backtest error; 0 ignores it, large values select."""
 
     groups: dict[str, str] = Field(default_factory=dict)
     """Service to the name of its group (storefront, payments, ...): services of a group lend each

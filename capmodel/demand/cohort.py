@@ -237,7 +237,7 @@ def fit_cohort(
         backtest_rms=np.sqrt(selection.errors.min(axis=0)) * scale.sd,
         misses=misses,
         errors=out_of_sample(misses, ErrorPrior(), n_services=len(services)),
-        spread=_spread(systems, residual, median),
+        spread=_spread(systems, residual, median, panel.censored_in(first, columns)),
         residual=_drawable(residual, window, first=first, n_days=len(panel.dates)),
         day_mean=_day_mean(values, median),
         short_range=fit_short_range(np.where(np.isnan(numbers.z), np.nan, usual)),
@@ -254,7 +254,9 @@ def _day_mean(values: np.ndarray, median: np.ndarray) -> np.ndarray:
     return np.asarray(mean)
 
 
-def _spread(systems: Systems, residual: np.ndarray, median: np.ndarray) -> EventSpread:
+def _spread(
+    systems: Systems, residual: np.ndarray, median: np.ndarray, censored: np.ndarray | None
+) -> EventSpread:
     window = systems.window
     index = {name: i for i, name in enumerate(window.design.event_names)}
     return event_spread(
@@ -262,6 +264,7 @@ def _spread(systems: Systems, residual: np.ndarray, median: np.ndarray) -> Event
         median,
         event_of_day=np.array([index.get(name, -1) for name in window.names]),
         leverage=systems.day_leverage,
+        censored=censored,
     )
 
 

@@ -12,7 +12,7 @@ from capmodel.demand.cohort import Cohort
 from capmodel.demand.lending import Lender
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD
 from capmodel.events.days import OBSERVED
-from capmodel.schema import Basis
+from capmodel.schema import Basis, worst_basis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +91,11 @@ def _own(cohort: Cohort, column: int, event: str, *, lender: Lender | None) -> E
         shock_sd=float(spread.shock_sd[column, e]),
         shock_df=float(spread.shock_df[column, e]),
         coefficient_sd=float(spread.coefficient_sd[column, e]),
-        basis="borrowed" if donors and cohort.is_borrowing else "fitted",
+        basis=worst_basis(
+            [
+                "borrowed" if donors and cohort.is_borrowing else "fitted",
+                "censored" if spread.censored[column, e] else "fitted",
+            ]
+        ),
         donors=donors,
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from capmodel.errors import InputError, Problem
 from capmodel.history import local_cube
-from capmodel.schema import DEMAND_QUANTITIES, Finding
+from capmodel.schema import DEMAND_QUANTITIES, SHED_OF, Finding
 
 if TYPE_CHECKING:
     from capmodel.history import History
@@ -29,6 +29,8 @@ MANY_NEGATIVE: Final = 0.01
 """Share of negative steps above which they are no glitch that a mask mends [ratio]."""
 STALE_DAYS: Final = 28
 """A service silent for longer than this before the history's end is named [days]."""
+SATURATED: Final = "saturated"
+"""Tag of steps in which more was asked for than was served."""
 HOUR_MIN: Final = 60
 DAY_MIN: Final = 1440
 HOURS: Final = 24
@@ -117,12 +119,52 @@ def _notes(name: str, values: np.ndarray) -> list[Finding]:
     return out
 
 
+def _offered(history: History) -> dict[str, np.ndarray]:
+    """Return each demand quantity with what was turned away added where that was counted."""
+    arrays = {}
+    for quantity in DEMAND_QUANTITIES:
+        if quantity not in history.quantities:
+            continue
+        arrays[quantity] = history.array(quantity)
+        if SHED_OF[quantity] in history.quantities:
+            arrays[quantity] = arrays[quantity] + np.nan_to_num(history.array(SHED_OF[quantity]))
+    return arrays
+
+
+def _censored(
+    history: History, rows: Iterable[tuple[str, str, np.ndarray]]
+) -> tuple[np.ndarray | None, list[Finding]]:
+    """Return the hours tagged as saturated whose shed load nobody counted, and what to say of them.
+
+    They are lower bounds of what was offered, shape (N, 24, S) bool; None where there are none.
+    """
+    tagged = history.tags.get(SATURATED)
+    if tagged is None or not tagged.any() or history.step_min > HOUR_MIN:
+        return None, []
+    bounds, notes = [], []
+    for name, quantity, _ in rows:
+        counted = SHED_OF[quantity] in history.measured(name)
+        own = tagged[history.services.index(name)] & ~np.bool_(counted)
+        bounds.append(own.astype(float))
+        if own.any():
+            text = (
+                f"{name}: {int(own.sum())} steps are tagged {SATURATED} and what was turned away "
+                f"was not counted ({SHED_OF[quantity]}); they are taken as lower bounds"
+            )
+            notes.append(Finding("censored", "warning", name, text, {"steps": int(own.sum())}))
+    _, cube = local_cube(
+        np.stack(bounds), start=history.start, step_min=history.step_min, tz=history.business_tz
+    )
+    return cube > 0, notes
+
+
 def read_panel(history: History) -> Panel:
     """Fold a history's demand into local days and set unusable services aside.
 
     The demand quantity of a node is the first of ``schema.DEMAND_QUANTITIES`` that it has; nodes
     with none (databases, externals) are noted. Cells that the history masks (outages, load tests,
-    resets, ...) count as gaps. What ``history.check()`` holds against the data is for the caller
+    resets, ...) count as gaps; what was turned away (``shed_rps``) is added to what was served; and
+    steps tagged ``saturated`` without such a count are lower bounds. What ``history.check()`` holds against the data is for the caller
     to judge; only what makes a fit impossible is refused here.
 
     Parameters
@@ -144,8 +186,7 @@ def read_panel(history: History) -> Panel:
             expected="hourly or finer demand, or daily means",
             do="Give hourly data.",
         )
-    masked = history.masked()
-    arrays = {q: masked.array(q) for q in DEMAND_QUANTITIES if q in history.quantities}
+    arrays = _offered(history.masked())
     rows: list[tuple[str, str, np.ndarray]] = []
     refused: list[Finding] = []
     notes: list[Finding] = []
@@ -176,6 +217,9 @@ def read_panel(history: History) -> Panel:
     if not kept:
         raise _nothing_usable(refused)
     values = np.ascontiguousarray(cube[:, :, kept])
+    kept_rows = [rows[i] for i in kept]
+    censored, bounds = _censored(history, kept_rows)
+    notes += bounds
     for position, i in enumerate(kept):
         notes += _notes(rows[i][0], values[:, :, position])
     return Panel(
@@ -184,6 +228,7 @@ def read_panel(history: History) -> Panel:
         dates=dates,
         values=values,
         first_day=(~np.isnan(values)).any(axis=1).argmax(axis=0),
+        censored=censored,
         refused=tuple(refused),
         notes=tuple(notes),
     )

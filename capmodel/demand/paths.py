@@ -13,7 +13,7 @@ is not the quantile of the peak, and quantiles of services never add up: ask pat
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 WEEK: Final = 7
+Z_975: Final = 1.959963984540054
+"""Standard normal quantile of 0.975."""
 FRAME_QUANTILES: Final = {"p10": 0.10, "p50": 0.50, "p90": 0.90, "p95": 0.95}
 
 
@@ -351,26 +353,62 @@ class DemandForecast:
         pandas.Series
             Indexed by service [each its quantity].
         """
+        frame = self.peaks((q,), window=window)
+        return frame.set_index("service")["peak"].rename(f"peak_p{100 * q:g}")
+
+    def peaks(
+        self,
+        quantiles: Sequence[float] = (0.5, 0.8, 0.95),
+        *,
+        window: tuple[str | dt.date, str | dt.date] | None = None,
+    ) -> pd.DataFrame:
+        """Return quantiles of the busiest hour with the error that the number of paths leaves.
+
+        Parameters
+        ----------
+        quantiles
+            Probabilities in (0, 1).
+        window
+            Local days (start, end exclusive) inside the horizon; None means all of it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            service, quantile, peak, mc_low, mc_high [each service's quantity]. The last two hold
+            the true quantile of the model with 95 % confidence: order statistics at
+            ``q +- 1.96 sqrt(q (1 - q) / draws)`` (Serfling 1980, section 2.6.1).
+
+        References
+        ----------
+        Serfling, R. J. (1980). Approximation theorems of mathematical statistics. Wiley.
+        """
         import pandas as pd  # noqa: PLC0415  kept out of import time
 
-        q = _checked(q)
-        keep = np.ones(len(self.dates), dtype=bool)
-        if window is not None:
-            days = check_horizon(*window)
-            keep = (self.dates >= days[0]) & (self.dates <= days[-1])
-            if keep.sum() < len(days):
-                raise InputError.of(
-                    "window",
-                    got=f"{days[0]} to {days[-1]}",
-                    expected=f"days within {self.dates[0]} to {self.dates[-1]}",
-                    do="Forecast a longer horizon.",
-                )
-        peaks = {}
+        chosen = [_checked(q) for q in quantiles]
+        keep = self._days_of(window)
+        rows: list[tuple[str, float, float, float, float]] = []
         for name in self.services:
             highest = self.paths(name)[:, keep].max(axis=(1, 2))
-            peaks[name] = float(highest[order_statistic(highest, q)])
-        series = pd.Series(peaks, name=f"peak_p{100 * q:g}", dtype=float)
-        return series.rename_axis("service")
+            for q in chosen:
+                error = Z_975 * np.sqrt(q * (1 - q) / len(highest))
+                at = (q, max(q - error, 0.5 / len(highest)), min(q + error, 1.0))
+                rows.append((name, q, *(float(highest[order_statistic(highest, x)]) for x in at)))
+        return pd.DataFrame(rows, columns=["service", "quantile", "peak", "mc_low", "mc_high"])
+
+    def _days_of(self, window: tuple[str | dt.date, str | dt.date] | None) -> np.ndarray:
+        """Return which days of the horizon lie in a window, shape (N,) bool."""
+        if window is None:
+            return np.ones(len(self.dates), dtype=bool)
+        days = check_horizon(*window)
+        keep = (self.dates >= days[0]) & (self.dates <= days[-1])
+        if keep.sum() < len(days):
+            raise InputError.of(
+                "window",
+                got=f"{days[0]} to {days[-1]}",
+                expected=f"days within {self.dates[0]} to {self.dates[-1]}",
+                do="Forecast a longer horizon.",
+            )
+        return np.asarray(keep)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the forecast as a long frame: service, time (UTC), p10, p50, p90, p95."""

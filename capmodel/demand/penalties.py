@@ -49,6 +49,8 @@ class Configuration:
     linear: float
     hinge: float
     ramp: float
+    share: float
+    """Weight before any backtest, relative to the others."""
 
     def penalty_of(self, block: str) -> float:
         """Return this configuration's penalty of a block."""
@@ -62,15 +64,19 @@ def _configurations(*rows: Configuration) -> Mapping[str, Configuration]:
 
 
 CONFIGURATIONS: Final[Mapping[str, Configuration]] = _configurations(
-    Configuration("quick_level", linear=PINNED, hinge=PINNED, ramp=30.0),
-    Configuration("local_level", linear=PINNED, hinge=PINNED, ramp=300.0),
-    Configuration("smooth_level", linear=PINNED, hinge=PINNED, ramp=1000.0),
-    Configuration("smooth_trend", linear=1.0, hinge=300.0, ramp=PINNED),
-    Configuration("local_trend", linear=1.0, hinge=30.0, ramp=PINNED),
-    Configuration("damped_trend", linear=30.0, hinge=PINNED, ramp=1000.0),
-    Configuration("linear", linear=1.0, hinge=PINNED, ramp=PINNED),
+    Configuration("quick_level", linear=PINNED, hinge=PINNED, ramp=30.0, share=1 / 9),
+    Configuration("local_level", linear=PINNED, hinge=PINNED, ramp=300.0, share=1 / 9),
+    Configuration("smooth_level", linear=PINNED, hinge=PINNED, ramp=1000.0, share=1 / 9),
+    Configuration("smooth_trend", linear=1.0, hinge=300.0, ramp=PINNED, share=1 / 6),
+    Configuration("local_trend", linear=1.0, hinge=30.0, ramp=PINNED, share=1 / 6),
+    Configuration("damped_trend", linear=30.0, hinge=PINNED, ramp=1000.0, share=1 / 6),
+    Configuration("linear", linear=1.0, hinge=PINNED, ramp=PINNED, share=1 / 6),
 )
-"""The trend configurations that compete in every fit and are combined by their backtests."""
+"""The trend configurations that compete in every fit and are combined by their backtests.
+
+The three pure levels have a third of the prior weight between them, each way to trend a sixth: a
+level is not likelier because it is offered in three speeds.
+"""
 
 REFERENCE: Final = "local_level"
 """The configuration under which gaps are filled and outliers are clipped: it follows any level."""

@@ -84,7 +84,7 @@ def select(systems: Systems, stats: Statistics, *, kappa: float) -> Selection:
     ``b_g = (G + Lambda_g)^-1 X'z`` with one Cholesky factor per configuration and cut-off for all
     services; backtest errors come from the segments' sufficient statistics without another pass
     over the data, fitted and judged on ordinary days. The combination
-    ``w_g ~ exp(-kappa (E_g / min E - 1))`` costs nothing, since predictions are linear in b.
+    ``w_g ~ prior_g exp(-kappa (E_g / min E - 1))`` costs nothing, since predictions are linear in b.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def select(systems: Systems, stats: Statistics, *, kappa: float) -> Selection:
     stats
         The series' sums.
     kappa
-        Sharpness of the combination; 0 is the plain average.
+        Sharpness of the combination; 0 leaves the prior shares.
 
     References
     ----------
@@ -112,10 +112,11 @@ def select(systems: Systems, stats: Statistics, *, kappa: float) -> Selection:
         if cells := _ordinary_hours(systems.segments, positions):
             xz, zz = _sum(stats.quiet, positions), _sum(stats.square, positions)
             scored.append([_squared_error(b, gram, xz, zz) / cells for b in betas])
-    errors, weights = np.full(shape, np.nan), np.full(shape, 1 / shape[0])
+    errors = np.full(shape, np.nan)
+    weights = np.repeat(systems.prior[:, None], shape[1], axis=1)
     if scored:
         errors = np.maximum(np.mean(scored, axis=0), ERROR_FLOOR)
-        weights = np.exp(-kappa * (errors / errors.min(axis=0) - 1))
+        weights *= np.exp(-kappa * (errors / errors.min(axis=0) - 1))
         weights /= weights.sum(axis=0)
     return Selection(
         beta=combined([solve(stats.whole) for solve in systems.final], weights),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Backtests", "Segment", "Solver", "Systems", "backtest_windows", "judged", "trained"]
 
-BACKTEST_DAYS: Final = 90
+BACKTEST_DAYS: Final = 120
+"""A season is planned four months ahead: a level that serves three may fail by then [days]."""
 BACKTEST_SHIFT_DAYS: Final = 28
 BACKTESTS: Final = 3
 SHORTEST_TRAINING: Final = 0.4
@@ -48,7 +49,7 @@ class Backtests:
 
 
 def backtest_windows(n_days: int) -> Backtests:
-    """Return three cut-offs four weeks apart, judged on 90 days, less where the window is short."""
+    """Return three cut-offs four weeks apart, judged on 120 days, less where the window is short."""
     days = min(BACKTEST_DAYS, n_days // 4)
     shift = min(BACKTEST_SHIFT_DAYS, max(days // 3, 1))
     cuts = [n_days - days - k * shift for k in range(BACKTESTS)]
@@ -101,6 +102,8 @@ class Systems:
     """Type of the data passes: float64 for plans, float32 for fleets."""
     penalties: np.ndarray
     """Ridge diagonals, shape (C, p)."""
+    prior: np.ndarray
+    """Share of each configuration before any backtest, shape (C,)."""
     gram: np.ndarray
     """``X'X`` over all days and columns, shape (p, p)."""
     reference_penalty: np.ndarray
@@ -124,6 +127,7 @@ class Systems:
         """Factorise the systems of a window: one for each configuration and cut-off."""
         design = window.design
         penalties = np.array([design.penalties(c) for c in configurations])
+        shares = np.array([c.share for c in configurations])
         reference = design.penalties(CONFIGURATIONS[REFERENCE])
         quiet = np.flatnonzero(~design.mask(*EVENT_BLOCKS))
         backtests = backtest_windows(len(window.names))
@@ -133,6 +137,7 @@ class Systems:
             window=window,
             dtype=np.dtype(dtype),
             penalties=penalties,
+            prior=shares / shares.sum(),
             gram=whole,
             reference_penalty=reference,
             reference=Solver.of(whole + np.diag(reference), dtype),

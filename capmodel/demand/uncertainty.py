@@ -41,7 +41,7 @@ DRIFT_PRIOR_SD: Final = 0.05
 DRIFT_DAYS: Final = 90.0
 SHOCK_PRIOR_SD: Final = 0.10
 """Prior log standard deviation of an event between its years; `assumed`."""
-BUCKETS: Final = (0, 14, 30, 60, 90)
+BUCKETS: Final = (0, 14, 30, 60, 90, 120)
 """Backtest days after the cut-off that are averaged together: level first, then drift [days]."""
 FEWEST_BUCKET_DAYS: Final = 5
 OUTLYING: Final = 9.0
@@ -249,6 +249,8 @@ class EventSpread:
     """Share of one event day in its fitted mean effect."""
     day_variance: np.ndarray
     """Log variance of an ordinary day's mean, shape (S,)."""
+    censored: np.ndarray
+    """Whether a past occurrence holds lower bounds, bool."""
     pooled: np.ndarray
     """Whether the group's evidence is in the effect, bool."""
 
@@ -275,6 +277,7 @@ def event_spread(
     *,
     event_of_day: np.ndarray,
     leverage: np.ndarray,
+    censored: np.ndarray | None = None,
 ) -> EventSpread:
     """Return how much each event differed between its own years.
 
@@ -293,6 +296,8 @@ def event_spread(
         Index of each day's event, -1 on ordinary days, shape (N,).
     leverage
         Leverage of one event day on its own mean, shape (E,).
+    censored
+        Hours that are lower bounds, shape (N, 24, S) bool; None: there are none.
     """
     day = _day_residual(residual, weight)
     calm = np.where((event_of_day < 0)[:, None], day, np.nan)
@@ -315,10 +320,23 @@ def event_spread(
         coefficient_sd=np.zeros(shape),
         leverage=np.maximum(leverage, 1 / np.maximum(n, 1)),
         day_variance=_mean_known(calm[:, None, :] ** 2),
+        censored=censored_events(event_of_day, censored, shape=shape),
         pooled=np.zeros(shape, dtype=bool),
     )
     error = spread.leverage * (spread.shock_sd**2 + spread.day_variance[:, None])
     return replace(spread, coefficient_sd=np.sqrt(error))
+
+
+def censored_events(
+    event_of_day: np.ndarray, censored: np.ndarray | None, *, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return which events of which services hold lower bounds, shape (S, E) bool."""
+    out = np.zeros(shape, dtype=bool)
+    if censored is not None:
+        by_day = censored.any(axis=1)
+        for e in range(shape[1]):
+            out[:, e] = by_day[event_of_day == e].any(axis=0)
+    return out
 
 
 def _day_residual(residual: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
