@@ -75,8 +75,8 @@ NOTES = """\
 - The weekly naive and statsforecast take no gaps: theirs hold the value a week before. Prophet and
   capmodel leave gaps out.
 - CPU-s: user and system time of fit and forecast on one thread; Prophet's with Stan's process, ours
-  with all quantiles of its paths, in fleets of 1 to 21 series that share little. Peak MB: the method's own process (ours: this script with all data; Prophet's:
-  without Stan's).
+  with all quantiles of its paths, in fleets of 1 to 21 series (a large fleet shares far more). Peak
+  MB: the method's own process (ours: this script with all data; Prophet's: without Stan's).
 - Coverage is pooled over all measured hours; its interval is Korn and Graubard's, one cluster per
   series. Intervals of peaks are Clopper-Pearson's, as if windows were independent; windows with
   more than a quarter of gaps are left out."""

@@ -18,6 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from capmodel.catalog import Catalog
     from capmodel.demand import Batched, GivenDemand
+    from capmodel.demand.adapters import (
+        Ets,
+        LastYearAligned,
+        Prophet,
+        SeasonalNaive,
+        StlEts,
+        UnobservedComponents,
+    )
+    from capmodel.demand.pool import AutoregressivePool
     from capmodel.errors import CapmodelError, InputError, ModelError
     from capmodel.events import Events
     from capmodel.history import History
@@ -31,25 +40,32 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AutoregressivePool",
     "Batched",
     "CapacityFit",
     "CapacityModel",
     "CapmodelError",
     "Catalog",
+    "Ets",
     "Events",
     "Finding",
     "Findings",
     "GivenDemand",
     "History",
     "InputError",
+    "LastYearAligned",
     "LogNormal",
     "LoseZonesOverlay",
     "ModelError",
     "PlanSet",
+    "Prophet",
     "RobustLinear",
     "Scenario",
+    "SeasonalNaive",
+    "StlEts",
     "Study",
     "Topology",
+    "UnobservedComponents",
     "__version__",
     "load_plan",
     "read_csv",
@@ -57,25 +73,32 @@ __all__ = [
 ]
 
 _MODULE_OF: Final = {
+    "AutoregressivePool": "demand.pool",
     "Batched": "demand",
     "CapacityFit": "plan",
     "CapacityModel": "plan",
     "CapmodelError": "errors",
     "Catalog": "catalog",
+    "Ets": "demand.adapters",
     "Events": "events",
     "Finding": "schema",
     "Findings": "schema",
     "GivenDemand": "demand",
     "History": "history",
     "InputError": "errors",
+    "LastYearAligned": "demand.adapters",
     "LogNormal": "scenario",
     "LoseZonesOverlay": "scenario",
     "ModelError": "errors",
     "PlanSet": "plan",
+    "Prophet": "demand.adapters",
     "RobustLinear": "usage",
     "Scenario": "scenario",
+    "SeasonalNaive": "demand.adapters",
+    "StlEts": "demand.adapters",
     "Study": "plan",
     "Topology": "topology",
+    "UnobservedComponents": "demand.adapters",
     "load_plan": "plan",
     "read_csv": "sources",
     "read_parquet": "sources",

@@ -74,9 +74,7 @@ class Clumping:
             Expected sum, and the sums of the squares of its hours and of its days; same shapes.
         """
         by_hour, by_day, by_week = self.shares
-        return np.asarray(
-            self.linear * total + by_hour * hour + by_day * day + by_week * total**2
-        )
+        return np.asarray(self.linear * total + by_hour * hour + by_day * day + by_week * total**2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +181,12 @@ def sums(values: np.ndarray, week: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def measure_clumping(
-    values: np.ndarray, expected: np.ndarray, *, seen: np.ndarray, week: np.ndarray
+    values: np.ndarray,
+    expected: np.ndarray,
+    *,
+    seen: np.ndarray,
+    week: np.ndarray,
+    event: float | None,
 ) -> Clumping:
     """Estimate how demand scatters around what was expected, by moments.
 
@@ -201,6 +204,8 @@ def measure_clumping(
         Ordinary hours that were observed, shape (N, 24) bool.
     week
         Each day's week, from 0, shape (N,).
+    event
+        The step of the series (:func:`one_event`), None without one.
 
     References
     ----------
@@ -221,7 +226,6 @@ def measure_clumping(
     ) - 1
     linear, hour = _hour_variance(residual[seen] ** 2, mean[seen], shared=both)
     hour /= 1 + both
-    event = one_event(values[seen])
     linear = max(linear, SMALLEST * float((mean**2).sum() / mean.sum()))
     total = (1 + shared) * (1 + hour) - 1
     if event is not None and linear < REGULAR * event:
@@ -246,9 +250,7 @@ def _shrunk(value: float, prior: float, n_days: int) -> float:
     return (PRIOR_DAYS * prior + n_days * value) / (PRIOR_DAYS + n_days)
 
 
-def _hour_variance(
-    squares: np.ndarray, mean: np.ndarray, *, shared: float
-) -> tuple[float, float]:
+def _hour_variance(squares: np.ndarray, mean: np.ndarray, *, shared: float) -> tuple[float, float]:
     """Return a, b >= 0 of ``squares - shared mean^2 = a mean + b mean^2``, by bins of the mean.
 
     Bins of equal expected demand; weighted by the inverse variance of a bin's mean square.
@@ -272,9 +274,7 @@ def _hour_variance(
     return a, b
 
 
-def _arrival(
-    zeros: float, mean: np.ndarray, variance: float, bounds: tuple[float, float]
-) -> float:
+def _arrival(zeros: float, mean: np.ndarray, variance: float, bounds: tuple[float, float]) -> float:
     """Return the size of an arrival that explains the number of empty hours, within bounds."""
     from scipy.optimize import brentq  # noqa: PLC0415  the package loads faster without it
 
