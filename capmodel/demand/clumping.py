@@ -7,7 +7,8 @@ day is busy at all its hours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -50,9 +51,11 @@ class Clumping:
     hour: float
     """Variance of the luck of one hour, mean 1."""
     day: float
-    """Variance of the luck that the hours of a day share."""
+    """Variance of the luck that the hours of a day share, silent days left out."""
     week: float
     """Variance of the luck that the days of a week share."""
+    silent: float
+    """Probability of a day on which nothing arrives, whatever was expected."""
 
     @property
     def linear(self) -> float:
@@ -62,7 +65,7 @@ class Clumping:
     @property
     def shares(self) -> tuple[float, float, float]:
         """Variance, relative to the mean's square, within an hour, a day, a week; they add up."""
-        day = (1 + self.day) * (1 + self.week)
+        day = (1 + self.day) / (1 - self.silent) * (1 + self.week)
         return day * self.hour, day - 1 - self.week, self.week
 
     def variance(self, total: np.ndarray, hour: np.ndarray, day: np.ndarray) -> np.ndarray:
@@ -83,6 +86,8 @@ class CountShape:
 
     rate: np.ndarray
     """Expected demand, events included, shape (N, 24) [the quantity's unit]."""
+    silent: np.ndarray
+    """Probability of a day on which nothing arrives, shape (N,)."""
     week: np.ndarray
     """Which days share a week's luck, shape (N,), from 0."""
     clumping: Clumping
@@ -100,6 +105,7 @@ class CountShape:
         shared = _luck(rng, c.week, (draws, int(self.week[-1]) + 1))[:, self.week]
         shared *= season
         shared *= _luck(rng, c.day, (draws, n_days))
+        shared *= (rng.random((draws, n_days)) >= self.silent) / (1 - self.silent)
         arrivals = self.rate / c.size * shared[:, :, None]
         if c.hour > 0:
             arrivals *= _luck(rng, c.hour, arrivals.shape)
@@ -220,26 +226,22 @@ def measure_clumping(
     n_days = int(seen.any(axis=1).sum())
     by_week = _ratio((r_week**2 - r_days).sum(), (m_week**2 - m_days).sum())
     both = _ratio((r_days - r_hours).sum(), (m_days - m_hours).sum())
-    week_luck = _shrunk(by_week, WEEK_PRIOR, n_days)
-    shared = (1 + _shrunk(max((1 + both) / (1 + by_week) - 1, 0.0), DAY_PRIOR, n_days)) * (
-        1 + week_luck
-    ) - 1
-    linear, hour = _hour_variance(residual[seen] ** 2, mean[seen], shared=both)
-    hour /= 1 + both
-    linear = max(linear, SMALLEST * float((mean**2).sum() / mean.sum()))
-    total = (1 + shared) * (1 + hour) - 1
-    if event is not None and linear < REGULAR * event:
+    within = _within_hours(residual[seen] ** 2, mean[seen], shared=both, event=event)
+    typical = float((mean**2).sum() / mean.sum())
+    linear = max(within[0], SMALLEST * typical)
+    if event is not None and linear < event:
         event = None
-    least = linear * FINE if event is None else event
-    size = _arrival(float((values[seen] == 0).sum()), mean[seen], total, (least, linear))
-    return Clumping(
-        event=FINE * size if event is None else event,
-        size=size,
-        size_variance=max(linear / size - 1, 0.0),
-        hour=hour,
-        day=(1 + shared) / (1 + week_luck) - 1,
-        week=week_luck,
+    guess = Clumping(
+        event=linear * FINE if event is None else event,
+        size=linear,
+        size_variance=0.0,
+        hour=within[1] / (1 + both),
+        day=_shrunk(max((1 + both) / (1 + by_week) - 1, 0.0), DAY_PRIOR, n_days),
+        week=_shrunk(by_week, WEEK_PRIOR, n_days),
+        silent=0.0,
     )
+    found = _matched_zeros(guess, mean, values, seen=seen)
+    return found if event is not None else replace(found, event=FINE * found.size)
 
 
 def _ratio(top: float, bottom: float) -> float:
@@ -250,10 +252,13 @@ def _shrunk(value: float, prior: float, n_days: int) -> float:
     return (PRIOR_DAYS * prior + n_days * value) / (PRIOR_DAYS + n_days)
 
 
-def _hour_variance(squares: np.ndarray, mean: np.ndarray, *, shared: float) -> tuple[float, float]:
+def _within_hours(
+    squares: np.ndarray, mean: np.ndarray, *, shared: float, event: float | None
+) -> tuple[float, float]:
     """Return a, b >= 0 of ``squares - shared mean^2 = a mean + b mean^2``, by bins of the mean.
 
-    Bins of equal expected demand; weighted by the inverse variance of a bin's mean square.
+    Bins of equal expected demand; weighted by the inverse variance of a bin's mean square. Where
+    demand comes in steps, a is at least one, unless work arrives too regularly for chance.
     """
     from scipy.optimize import nnls  # noqa: PLC0415  the package loads faster without it
 
@@ -267,25 +272,94 @@ def _hour_variance(squares: np.ndarray, mean: np.ndarray, *, shared: float) -> t
     )
     n, y = n[kept], np.maximum(y - shared * x2, 0.0)
     a, b = float(y @ n / (x @ n)), 0.0
+    least = event if event is not None and a >= REGULAR * event else 0.0
     for _ in range(ROUNDS):
         fitted = a * x + (b + shared) * x2
         weight = np.sqrt(n / (fitted**2 * (2 + a / x)))
-        a, b = nnls(np.stack([x, x2], axis=1) * weight[:, None], y * weight)[0].tolist()
+        columns = np.stack([x, x2], axis=1) * weight[:, None]
+        beyond, b = nnls(columns, (y - least * x) * weight)[0].tolist()
+        a = least + beyond
     return a, b
 
 
-def _arrival(zeros: float, mean: np.ndarray, variance: float, bounds: tuple[float, float]) -> float:
-    """Return the size of an arrival that explains the number of empty hours, within bounds."""
-    from scipy.optimize import brentq  # noqa: PLC0415  the package loads faster without it
+def _matched_zeros(
+    guess: Clumping, mean: np.ndarray, values: np.ndarray, *, seen: np.ndarray
+) -> Clumping:
+    """Return the clumping with as many empty hours and silent days as there were."""
+    empty = float((values[seen] == 0).sum())
+    days = seen.any(axis=1)
+    quiet = float((np.where(seen, values, 0.0)[days].sum(axis=1) == 0).sum())
+    found = guess
+    for _ in range(ROUNDS):
+        found = _sized(found, guess, mean[seen], empty)
+        found = _silenced(found, guess, mean[days], quiet)
+    return found
+
+
+def _sized(found: Clumping, guess: Clumping, mean: np.ndarray, empty: float) -> Clumping:
+    """Return the size of an arrival that explains the empty hours.
+
+    At most the variance over the mean; where even that leaves too few hours empty, variance moves
+    from the hours' luck to the size.
+    """
+    typical = float((mean**2).sum() / mean.sum())
+    shared = (1 + guess.day) * (1 + guess.week)
+    linear = guess.size
+    most = linear + shared * guess.hour * typical
+
+    def at(size: float) -> Clumping:
+        hour = guess.hour if size <= linear else (most - size) / (shared * typical)
+        return replace(
+            found, size=size, size_variance=max(linear / size - 1, 0.0), hour=max(hour, 0.0)
+        )
 
     def excess(log_size: float) -> float:
-        rate = mean / np.exp(log_size)
-        empty = np.exp(-np.log1p(variance * rate) / variance) if variance > 0 else np.exp(-rate)
-        return float(empty.sum()) - zeros
+        return float(_p_empty(at(float(np.exp(log_size))), mean).sum()) - empty
 
-    low, high = np.log(bounds[0]), np.log(max(bounds))
-    if low >= high or excess(low) >= 0:
-        return float(bounds[0])
-    if excess(high) <= 0:
-        return float(np.exp(high))
-    return float(np.exp(brentq(excess, low, high, xtol=1e-3)))
+    return at(_root(excess, guess.event, most))
+
+
+def _silenced(found: Clumping, guess: Clumping, mean: np.ndarray, quiet: float) -> Clumping:
+    """Return the share of silent days that explains them, beyond those of luck; mean (N, 24)."""
+
+    def at(silent: float) -> Clumping:
+        return replace(found, silent=silent, day=max((1 + guess.day) * (1 - silent) - 1, 0.0))
+
+    def lacking(log_active: float) -> float:
+        return quiet - float(_p_silent(at(1 - float(np.exp(log_active))), mean).sum())
+
+    return at(1 - _root(lacking, 1 / (1 + guess.day), 1.0))
+
+
+def _p_empty(c: Clumping, mean: np.ndarray) -> np.ndarray:
+    """Return the probability of an empty hour, any shape: all luck as one gamma variable."""
+    luck = (1 + c.hour) * (1 + c.day) * (1 + c.week) - 1
+    rate = mean / (c.size * (1 - c.silent))
+    return np.asarray(c.silent + (1 - c.silent) * _gamma_transform(rate, luck))
+
+
+def _p_silent(c: Clumping, mean: np.ndarray) -> np.ndarray:
+    """Return the probability of a day without events, shape (N,) of mean (N, 24)."""
+    rate = mean / (c.size * (1 - c.silent))
+    total = -np.log(_gamma_transform(rate, c.hour)).sum(axis=1)
+    luck = (1 + c.day) * (1 + c.week) - 1
+    return np.asarray(c.silent + (1 - c.silent) * _gamma_transform(total, luck))
+
+
+def _gamma_transform(rate: np.ndarray, variance: float) -> np.ndarray:
+    """Return ``E exp(-rate G)`` for a gamma variable G of mean 1."""
+    if variance <= 0:
+        return np.asarray(np.exp(-rate))
+    return np.asarray(np.exp(-np.log1p(variance * rate) / variance))
+
+
+def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a rising function of the logarithm crosses zero, else the nearer bound."""
+    from scipy.optimize import brentq  # noqa: PLC0415  the package loads faster without it
+
+    first, last = float(np.log(low)), float(np.log(high))
+    if first >= last or rising(first) >= 0:
+        return low
+    if rising(last) <= 0:
+        return high
+    return float(np.exp(brentq(rising, first, last, xtol=1e-3)))

@@ -202,7 +202,7 @@ def _fit_one(past: _Past, service: str, *, known: _Known, prior: ErrorPrior) -> 
     active = past.values[past.values > 0]
     event = one_event(active)
     least = float(active.min()) if event is None else event
-    clumping = Clumping(least, least, size_variance=0.0, hour=0.0, day=0.0, week=0.0)
+    clumping = Clumping(least, least, 0.0, hour=0.0, day=0.0, week=0.0, silent=0.0)
     hours = int(past.ordinary.sum())
     overall = (float(past.values[past.ordinary].sum()) + HALF_EVENT * least) / hours
     level = np.full(len(past.week), overall)

@@ -27,7 +27,7 @@ PENALTIES: Final[Mapping[str, float]] = MappingProxyType(
         "day_of_week": 0.3,
         "hour_of_day": 0.3,
         "hour_of_week": 10.0,  # deviations from day of week + hour of day: weaker evidence
-        "yearly": 100.0,  # x k**2 for the k-th harmonic: smooth, or two years are memorised
+        "yearly": 100.0,  # per configuration
         "yearly_weekend": 30.0,  # x k**2
         "yearly_hour": 300.0,  # x k**2 of the yearly harmonic
         # Shrinking a peak toward zero is the dangerous direction, so the day's own effect is
@@ -38,7 +38,7 @@ PENALTIES: Final[Mapping[str, float]] = MappingProxyType(
         "public_weekday": 4.0,  # what public holidays on a weekday share, hour by hour
     }
 )
-"""Penalty of each block; a configuration overrides the three trend blocks."""
+"""Penalty of each block; a configuration overrides the trend blocks and the year's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,12 @@ class Configuration:
     ramp: float
     share: float
     """Weight before any backtest, relative to the others."""
+    yearly: float = 100.0
+    """x k**2 for the k-th harmonic: smooth, or two years are memorised."""
 
     def penalty_of(self, block: str) -> float:
         """Return this configuration's penalty of a block."""
-        if block in ("linear", "hinge", "ramp"):
+        if block in ("linear", "hinge", "ramp", "yearly"):
             return float(getattr(self, block))
         return PENALTIES[block]
 
@@ -64,7 +66,10 @@ def _configurations(*rows: Configuration) -> Mapping[str, Configuration]:
 
 
 CONFIGURATIONS: Final[Mapping[str, Configuration]] = _configurations(
-    Configuration("quick_level", linear=PINNED, hinge=PINNED, ramp=30.0, share=1 / 9),
+    # A level that moves within a fortnight and a free yearly curve would trade with each other.
+    Configuration(
+        "quick_level", linear=PINNED, hinge=PINNED, ramp=30.0, share=1 / 9, yearly=1000.0
+    ),
     Configuration("local_level", linear=PINNED, hinge=PINNED, ramp=300.0, share=1 / 9),
     Configuration("smooth_level", linear=PINNED, hinge=PINNED, ramp=1000.0, share=1 / 9),
     Configuration("smooth_trend", linear=1.0, hinge=300.0, ramp=PINNED, share=1 / 6),
