@@ -1,9 +1,8 @@
 """A planted retail fleet: multiplicative, with truths that the model does not share the form of.
 
 This module answers: what would a shop's services have carried, had we known every cause? Profiles
-are sums of bells, growth bends and jumps, days err by AR(1), incidents lift or sink hours, promotions
-nobody announced come and go, and every event differs between its years: partly for all services
-alike, partly for each.
+are sums of bells, growth bends and jumps, days err by AR(1), incidents lift or sink hours, and every
+event differs between its years: partly for all services alike, partly for each.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def _profiles(rng: np.random.Generator, n: int) -> np.ndarray:
     weights = rng.uniform(0.3, 1.5, (n, 2, 2))
     shape = 0.3 + np.einsum("skh,skw->swh", bells, weights)
     level = 1 + rng.normal(0, 0.08, (n, 7))
-    return np.log(shape[:, (weekday >= 5).astype(int)] * level[:, weekday][:, :, None])
+    return np.asarray(np.log(shape[:, (weekday >= 5).astype(int)] * level[:, weekday, None]))
 
 
 def _season(rng: np.random.Generator, n: int) -> np.ndarray:

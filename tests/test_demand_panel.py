@@ -1,17 +1,20 @@
-"""What the model is given: shed load added, lower bounds marked, daily means spread over the day."""
+"""What the model is given: shed load added, lower bounds marked, daily means spread out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pytest
 from demand_worlds import TZ, calendar, history_of, planted
 
 from capmodel.demand import Batched
 from capmodel.demand.panel import read_panel
 from capmodel.history import History, local_cube
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CAPACITY = 12_000.0
 """What the shop could serve [1/min]: Cyber Monday's evening asked for twice as much."""

@@ -164,8 +164,8 @@ def read_panel(history: History) -> Panel:
     The demand quantity of a node is the first of ``schema.DEMAND_QUANTITIES`` that it has; nodes
     with none (databases, externals) are noted. Cells that the history masks (outages, load tests,
     resets, ...) count as gaps; what was turned away (``shed_rps``) is added to what was served; and
-    steps tagged ``saturated`` without such a count are lower bounds. What ``history.check()`` holds against the data is for the caller
-    to judge; only what makes a fit impossible is refused here.
+    steps tagged ``saturated`` without such a count are lower bounds. What ``history.check()`` holds
+    against the data is for the caller to judge; only what makes a fit impossible is refused here.
 
     Parameters
     ----------

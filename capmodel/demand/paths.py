@@ -392,7 +392,8 @@ class DemandForecast:
             for q in chosen:
                 error = Z_975 * np.sqrt(q * (1 - q) / len(highest))
                 at = (q, max(q - error, 0.5 / len(highest)), min(q + error, 1.0))
-                rows.append((name, q, *(float(highest[order_statistic(highest, x)]) for x in at)))
+                peak, low, high = (float(highest[order_statistic(highest, x)]) for x in at)
+                rows.append((name, q, peak, low, high))
         return pd.DataFrame(rows, columns=["service", "quantile", "peak", "mc_low", "mc_high"])
 
     def _days_of(self, window: tuple[str | dt.date, str | dt.date] | None) -> np.ndarray:

@@ -84,7 +84,7 @@ def select(systems: Systems, stats: Statistics, *, kappa: float) -> Selection:
     ``b_g = (G + Lambda_g)^-1 X'z`` with one Cholesky factor per configuration and cut-off for all
     services; backtest errors come from the segments' sufficient statistics without another pass
     over the data, fitted and judged on ordinary days. The combination
-    ``w_g ~ prior_g exp(-kappa (E_g / min E - 1))`` costs nothing, since predictions are linear in b.
+    ``w_g ~ prior_g exp(-kappa (E_g / min E - 1))`` costs nothing: predictions are linear in b.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class Backtests:
 
 
 def backtest_windows(n_days: int) -> Backtests:
-    """Return three cut-offs four weeks apart, judged on 120 days, less where the window is short."""
+    """Return three cut-offs four weeks apart, judged on 120 days, fewer in a short window."""
     days = min(BACKTEST_DAYS, n_days // 4)
     shift = min(BACKTEST_SHIFT_DAYS, max(days // 3, 1))
     cuts = [n_days - days - k * shift for k in range(BACKTESTS)]

@@ -333,7 +333,7 @@ def censored_events(
     """Return which events of which services hold lower bounds, shape (S, E) bool."""
     out = np.zeros(shape, dtype=bool)
     if censored is not None:
-        by_day = censored.any(axis=1)
+        by_day = np.asarray(censored.any(axis=1))
         for e in range(shape[1]):
             out[:, e] = by_day[event_of_day == e].any(axis=0)
     return out

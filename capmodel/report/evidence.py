@@ -21,7 +21,10 @@ def evidence(material: Material) -> Section:
         *_fits(material),
         *_findings(material),
     ]
-    lead = "In falling order of trust: measured, fitted, fitted on lower bounds (censored), borrowed from siblings, assumed."
+    lead = (
+        "In falling order of trust: measured, fitted, fitted on lower bounds (censored), borrowed "
+        "from siblings, assumed."
+    )
     return Section("evidence", "Evidence", lead, tuple(blocks))
 
 
