@@ -92,3 +92,11 @@ def test_days_before_a_birth_repeat_own_days_on_the_same_weekday():
     assert (
         fill_weeks(np.full((14, 24), np.nan), first_day=0).tolist() == np.zeros((14, 24)).tolist()
     )
+
+
+def test_leaving_one_year_out_is_predicting_it_from_the_others():
+    """Log lifts 1.0, 1.3, 1.6: from the other two each is missed by -0.45, 0, +0.45."""
+    spread = _spread(list(np.array([1.0, 1.3, 1.6]) - 1.3))
+    missed = np.array([-0.45, 0.0, 0.45])
+    assert spread.left_out_error(0, 0) == pytest.approx(np.sqrt((missed**2).mean()))
+    assert np.isnan(_spread([0.2]).left_out_error(0, 0))

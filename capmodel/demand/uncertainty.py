@@ -270,6 +270,23 @@ class EventSpread:
         posterior = PRIOR_DF * SHOCK_PRIOR_SD**2 + spare * self.variance
         return np.asarray(np.sqrt(np.maximum(posterior / (PRIOR_DF + spare), self.variance)))
 
+    def left_out_error(self, event: int, column: int) -> float:
+        """Return how far off each occurrence was when predicted from the others alone [log].
+
+        The root mean square of ``d_i n / (n - 1)``, d_i the deviation from the mean of all n; NaN
+        below two occurrences (leave-one-out of a mean: Allen 1974).
+
+        References
+        ----------
+        Allen, D. M. (1974). The relationship between variable selection and data augmentation and a
+        method for prediction. Technometrics 16(1), 125-127.
+        """
+        own = self.deviation[event][:, column]
+        own = own[~np.isnan(own)]
+        if len(own) < 2:  # noqa: PLR2004  one alone is predicted by nobody
+            return float("nan")
+        return float(np.sqrt(((own * len(own) / (len(own) - 1)) ** 2).mean()))
+
 
 def event_spread(
     residual: np.ndarray,
