@@ -24,14 +24,17 @@ CLIP_AT: Final = 4.0
 CLIP_FLOOR: Final = 0.02
 """Smallest robust standard deviation of a residual [z], so that noise-free data is not clipped."""
 CLIP_PASSES: Final = 2
+FEW_GAPS: Final = 0.02
+"""Share of gaps above which filling them takes one pass more [ratio]."""
 BOUND_PASSES: Final = 6
 """More passes where there are lower bounds: each raises them by a part of what is missing."""
 SOLVE_TOLERANCE: Final = 1e-7
 SOLVE_STEPS: Final = 60
+WEEK: Final = 7
 SPARSE_DAYS: Final = 14
 SPARSE_GAPS: Final = 0.10
 """Gaps in any fortnight up to which filling them with the last fit converges at once [ratio]."""
-SPARSE_EVENT_HOURS: Final = 3
+SPARSE_EVENT_HOURS: Final = 5
 """The same for the hours of an event day [hours]."""
 SAMPLE_EVERY: Final = 11
 """The spread of a long series is taken from every 11th hour: 11 shares no factor with a week."""
@@ -105,11 +108,15 @@ def _dense_gaps(gap: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
 
 
 def _started(z: np.ndarray, gap: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
-    """Return the series with gaps started: at the mean, on event days between their neighbours.
+    """Return the series with gaps started: as a week before, on event days between neighbours.
 
-    An event's columns rest on its own few days, so a start far off would be believed.
+    A good start saves a pass over the data; and an event's columns rest on its own few days, so a
+    start far off would be believed.
     """
     out = np.where(gap, 0, z)
+    day, hour, s = np.nonzero(gap)
+    week_before = np.where(day >= WEEK, day - WEEK, np.minimum(day + WEEK, len(z) - 1))
+    out[day, hour, s] = out[week_before, hour, s]
     events = np.flatnonzero(~ordinary)
     missing = gap[events]
     if missing.any():
@@ -135,7 +142,8 @@ def _passes(
     pseudo = _started(z, gap, systems.window.ordinary) if has_gaps else z
     spread = np.zeros(z.shape[2])
     beta = None
-    for _ in range(CLIP_PASSES + has_gaps + BOUND_PASSES * has_bounds):
+    more = int(gap.mean() > FEW_GAPS) + BOUND_PASSES * has_bounds
+    for _ in range(CLIP_PASSES + more):
         beta = fit(pseudo, beta)
         fitted = predict(design, rows, beta)
         residual = z - fitted

@@ -58,14 +58,15 @@ def fit_short_range(residual: np.ndarray) -> ShortRange:
     Parameters
     ----------
     residual
-        Residuals without outliers, NaN for gaps, shape (N, 24, S) [z].
+        Residuals without outliers, NaN for gaps, shape (N, 24, S) [z]. A gap counts as no residual:
+        leaving out every row with a gap in one of 16 lags would leave few, and those believed.
     """
     flat = residual.reshape(-1, residual.shape[2])
     seen = np.flatnonzero((~np.isnan(flat)).any(axis=1))
     last = int(seen[-1]) + 1 if len(seen) else 0
     if last < LEAST_DAYS * HOURS:
         return ShortRange(fit=None, tail=flat[:0], skip=0)
-    recent = flat[max(last - FIT_DAYS * HOURS, 0) : last]
+    recent = np.nan_to_num(flat[max(last - FIT_DAYS * HOURS, 0) : last])
     return ShortRange(
         fit=fit_ar(recent, lags=LAGS, ridge=RIDGE),
         tail=recent[-max(LAGS) :],
