@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_names",
     "day_factor",
     "mixture_weights",
+    "with_window_lifts",
 ]
 
 RATIO_RANGE: Final = (0.5, 4.0)
@@ -101,7 +103,8 @@ class Scenario(_Spec):
     demand_x: dict[str, float] = Field(default_factory=dict)
     """Per root: multiplies the forecast, whose fitted trend stays; 1.0 changes nothing."""
     lift: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = Field(default_factory=dict)
-    """Per event day (or span) and root: the assumed lift, instead of the fitted one."""
+    """Per event day (or span) and root: the assumed lift, instead of the fitted one; of an event
+    of some hours the lift of these."""
     peak: dict[str, LogNormal] = Field(default_factory=dict)
     """Per root: the season's busiest minute, stated as a distribution [the root's unit]."""
     efficiency: tuple[Efficiency, ...] = ()
@@ -290,17 +293,49 @@ def day_factor(
     log_factor = root.level[:, None] + root.shock + trend
     factor = np.exp(log_factor) * scenario.demand_x.get(root.service, 1.0)
     override = np.ones(len(root.dates))
+    windows = {(window.day, window.event) for window in root.windows}
     for i, event in enumerate(root.event):
-        if event:
-            lift = assumed_lift(scenario, root.service, event, spans.get(event, event))
-            if lift is None:
-                continue
-            if np.isnan(root.lift_x[i]):
-                raise InputError.of(
-                    f"scenarios.{scenario.name}.lift.{event}.{root.service}",
-                    got=f"lift {lift}, but the forecast does not say which lift it contains",
-                    expected="a root whose own lift of the event is known",
-                    do="Put the lift into the given forecast, or use demand_x.",
-                )
-            override[i] = lift / root.lift_x[i]
+        if event and (i, event) not in windows:
+            span = spans.get(event, event)
+            override[i] = _lift_factor(root, scenario, event, span, root.lift_x[i])
     return np.asarray(factor * override[None, :])
+
+
+def with_window_lifts(root: RootPaths, scenario: Scenario) -> RootPaths:
+    """Return a root with the lifts that a scenario assumes for windowed events in its shape.
+
+    ``shape * assumed lift / fitted lift`` in the hours of the window; the root itself where the
+    scenario changes none. :func:`day_factor` leaves these lifts out: it knows whole days only.
+
+    Raises
+    ------
+    InputError
+        When a lift is assumed for a root whose own lift is not known.
+    """
+    factors = [_lift_factor(root, scenario, w.event, w.span, w.lift_x) for w in root.windows]
+    if all(factor == 1 for factor in factors):
+        return root
+    shape, lift_x, windows = root.shape.copy(), root.lift_x.copy(), []
+    for window, factor in zip(root.windows, factors, strict=True):
+        shape[:, window.day, window.slots] *= factor
+        windows.append(replace(window, lift_x=window.lift_x * factor))
+        if window.event == root.event[window.day]:
+            lift_x[window.day] = windows[-1].lift_x
+    return replace(root, shape=shape, lift_x=lift_x, windows=tuple(windows))
+
+
+def _lift_factor(
+    root: RootPaths, scenario: Scenario, event: str, span: str, lift_x: float
+) -> float:
+    """Return assumed lift / the lift that the paths hold, 1 where none is assumed."""
+    lift = assumed_lift(scenario, root.service, event, span)
+    if lift is None:
+        return 1.0
+    if np.isnan(lift_x):
+        raise InputError.of(
+            f"scenarios.{scenario.name}.lift.{event}.{root.service}",
+            got=f"lift {lift}, but the forecast does not say which lift it contains",
+            expected="a root whose own lift of the event is known",
+            do="Put the lift into the given forecast, or use demand_x.",
+        )
+    return float(lift / lift_x)

@@ -24,7 +24,7 @@ def test_widths_add_in_squares():
         errors,
         quantiles=quantiles,
         days_ahead=np.array([45, 90]),
-        event_sd=np.array([[0.0], [0.2]]),
+        event_sd=np.array([[[0.0]], [[0.2]]]),
     )
     for i, q in enumerate(quantiles):
         own = 1.5 * 0.1 * norm.ppf(q)
@@ -62,7 +62,7 @@ def test_bands_agree_with_the_paths():
         cohort.errors,
         quantiles=quantiles,
         days_ahead=(dates - fit.dates[-1]).astype(int),
-        event_sd=np.zeros((len(dates), 1)),
+        event_sd=np.zeros((len(dates), 1, 1)),
     )
     paths = forecast.paths("a")[:, ordinary]
     for q, band in zip(quantiles, bands, strict=True):

@@ -9,18 +9,26 @@ from capmodel.demand.design import (
     Design,
     Rows,
     Window,
-    event_hour_terms,
     event_names_on,
     gram,
     predict,
     project,
     public_weekday,
 )
+from capmodel.demand.event_columns import event_hour_terms
 from capmodel.demand.penalties import CONFIGURATIONS, PENALTIES, PINNED
 from capmodel.events import Events
 
 DAYS = np.arange(np.datetime64("2023-10-02"), np.datetime64("2025-01-15"))
 EVENTS = Events.us_retail(2022, 2026).add("launch", "2024-05-03", days=2)
+WINDOWS = (
+    EVENTS.add("flash_sale", "2023-11-24T18:00", end="2023-11-24T22:00")  # on Black Friday
+    .add("flash_sale", "2024-06-07T10:00", end="2024-06-07T13:00")  # on an ordinary Friday
+    .add("flash_sale", "2025-11-21T12:00", end="2025-11-21T18:00")  # after the window
+    .add("night_sale", "2024-03-01T22:00", end="2024-03-02T02:00")
+    .add("launch", "2025-11-20T09:00", end="2025-11-20T15:00")  # once whole days
+    .add("noon", "2024-06-07T11:00", end="2024-06-07T12:00")
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +36,23 @@ def window():
     return Window.over(DAYS, EVENTS)
 
 
+@pytest.fixture(scope="module")
+def windowed():
+    return Window.over(DAYS, WINDOWS)
+
+
 def dense(design: Design, rows: Rows) -> np.ndarray:
     """The T x p matrix that the library never forms, straight from the definition of a column."""
     product = rows.factors[:, None, design.day_of] * design.hours[None, :, design.hour_of]
-    return np.asarray(product.reshape(-1, design.p))
+    x = np.zeros((24 * len(rows.factors), design.p))
+    for column, values in zip(design.column_of, product.reshape(len(x), -1).T, strict=True):
+        x[:, column] += values
+    return x
 
 
-def test_every_pass_equals_the_dense_design(window):
+@pytest.mark.parametrize("which", ["window", "windowed"])
+def test_every_pass_equals_the_dense_design(which, request):
+    window = request.getfixturevalue(which)
     x = dense(window.design, window.rows)
     rng = np.random.default_rng(0)
     z = rng.standard_normal((len(DAYS), 24, 3))
@@ -47,7 +65,9 @@ def test_every_pass_equals_the_dense_design(window):
     np.testing.assert_allclose(gram(window.design, window.rows), x.T @ x, atol=1e-8)
 
 
-def test_passes_over_a_part_and_over_future_days_equal_the_dense_design(window):
+@pytest.mark.parametrize("which", ["window", "windowed"])
+def test_passes_over_a_part_and_over_future_days_equal_the_dense_design(which, request):
+    window = request.getfixturevalue(which)
     rng = np.random.default_rng(1)
     beta = rng.standard_normal((window.design.p, 2))
     days = np.array([3, 60, 61, 200, 400])
@@ -120,6 +140,74 @@ def test_penalties_follow_the_table(window):
     assert (events[:, 0] == PENALTIES["event"]).all()
     assert PENALTIES["event"] <= 1
     assert (np.diff(events, axis=1) >= 0).all()
+
+
+def column_hours(window: Window, rows: Rows, event: str, term: int, date: str) -> np.ndarray:
+    """Return one column of an event over the hours of one day."""
+    design = window.design
+    column = design.of_event(design.event_names.index(event)).start + term
+    x = dense(design, rows)[:, column].reshape(-1, 24)
+    return np.asarray(x[int((np.datetime64(date) - DAYS[0]).astype(int))])
+
+
+def test_a_windowed_event_is_zero_outside_its_hours(windowed):
+    for date, start, end in (("2023-11-24", 18, 22), ("2024-06-07", 10, 13)):
+        mean = column_hours(windowed, windowed.rows, "flash_sale", 0, date)
+        assert np.flatnonzero(mean).tolist() == list(range(start, end))
+        assert set(mean) == {0.0, 1.0}
+        slope = column_hours(windowed, windowed.rows, "flash_sale", 1, date)
+        passed = (np.arange(end - start) + 0.5) / (end - start)  # the shape stretches
+        np.testing.assert_allclose(slope[start:end], np.cos(np.pi * passed))
+        assert not slope[:start].any()
+        assert not slope[end:].any()
+    # Three hours have no fourth term.
+    assert column_hours(windowed, windowed.rows, "flash_sale", 3, "2023-11-24").any()
+    assert not column_hours(windowed, windowed.rows, "flash_sale", 3, "2024-06-07").any()
+
+
+def test_a_day_may_carry_an_event_and_a_window(windowed):
+    assert column_hours(windowed, windowed.rows, "black_friday", 0, "2023-11-24").all()
+    assert (
+        windowed.names[int((np.datetime64("2023-11-24") - DAYS[0]).astype(int))] == "black_friday"
+    )
+    events = windowed.design.event_columns
+    assert events.widths[events.names.index("flash_sale")] == 4
+    assert events.hours[events.names.index("flash_sale")] == 3.5
+    assert events.widths[events.names.index("noon")] == 1
+    assert events.widths[events.names.index("night_sale_day_2")] == 2
+
+
+def test_a_future_window_takes_the_shape_to_its_own_hours(windowed):
+    design = windowed.design
+    beta = np.zeros((design.p, 1))
+    beta[design.of_event(design.event_names.index("flash_sale")), 0] = [0.7, 0.2, 0.0, 0.0]
+    dates = np.arange(np.datetime64("2025-11-20"), np.datetime64("2025-11-23"))
+    effect = predict(design, design.rows(dates), beta)[:, :, 0]
+    assert not effect[[0, 2]].any()
+    passed = (np.arange(6) + 0.5) / 6
+    np.testing.assert_allclose(effect[1, 12:18], 0.7 + 0.2 * np.cos(np.pi * passed))
+    assert effect[1, 12:18].mean() == pytest.approx(0.7)  # the mean effect, whatever the length
+    launch = np.zeros((design.p, 1))
+    launch[design.of_event(design.event_names.index("launch")).start] = 1.0
+    hours = predict(design, design.rows(dates), launch)[0, :, 0]
+    assert np.flatnonzero(hours).tolist() == list(range(9, 15))
+
+
+def test_hours_around_a_window_are_ordinary_though_the_day_is_not(windowed):
+    day = int((np.datetime64("2024-03-02") - DAYS[0]).astype(int))
+    assert not windowed.ordinary[day]
+    assert np.flatnonzero(~windowed.ordinary_hours[day]).tolist() == [0, 1]
+    both = int((np.datetime64("2023-11-24") - DAYS[0]).astype(int))
+    assert not windowed.ordinary_hours[both].any()
+
+
+def test_a_window_loses_as_little_to_its_penalty_as_a_day(windowed):
+    """One occurrence of L hours: the share lambda / (L + lambda) of its log effect is lost."""
+    design = windowed.design
+    diagonal = design.penalties(CONFIGURATIONS["local_level"])
+    for event, hours in (("noon", 1), ("night_sale", 2), ("presidents_day", 24)):
+        penalty = diagonal[design.of_event(design.event_names.index(event)).start]
+        assert penalty / hours == pytest.approx(PENALTIES["event"] / 24)
 
 
 def test_a_day_is_called_by_its_primary_event():

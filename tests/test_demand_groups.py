@@ -206,5 +206,5 @@ def test_a_holiday_seen_once_leans_on_the_others_of_its_kind():
     effect = fit.effect("a", "memorial_day")
     assert effect is not None
     assert effect.n_events == 1
-    total = effect.hours + fit.locate("a")[0].public_hours()[:, 0]
+    total = effect.hours() + fit.locate("a")[0].public_hours()[:, 0]
     assert 0.02 < total.mean() < np.log(1.15) - 0.03

@@ -295,6 +295,126 @@ def test_a_wrong_event_is_refused(name: str, start: str, days: int, tag: str, me
         US.add(name, start, days=days, tag=tag)
 
 
+# ---- windows of the clock ----------------------------------------------------------------------
+
+
+def hours_of(events: Events) -> list[tuple[str, str, int, int]]:
+    return [(day.name, str(day.date), day.start_hour, day.end_hour) for day in events]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "parts"),
+    [
+        ("2026-11-20T18:00", "2026-11-20T22:00", [("sale", "2026-11-20", 18, 22)]),
+        ("2026-11-20 18:00:00", "2026-11-20T19:00", [("sale", "2026-11-20", 18, 19)]),
+        (
+            "2026-12-31T22:00",
+            "2027-01-01T02:00",
+            [("sale", "2026-12-31", 22, 24), ("sale_day_2", "2027-01-01", 0, 2)],
+        ),
+        (
+            "2026-11-20T18:00",
+            "2026-11-22T06:00",
+            [
+                ("sale", "2026-11-20", 18, 24),
+                ("sale_day_2", "2026-11-21", 0, 24),
+                ("sale_day_3", "2026-11-22", 0, 6),
+            ],
+        ),
+        ("2026-11-20T18:00", "2026-11-21T00:00", [("sale", "2026-11-20", 18, 24)]),
+        ("2026-11-20", "2026-11-20T06:00", [("sale", "2026-11-20", 0, 6)]),
+        (
+            dt.datetime(2026, 11, 20, 18),  # noqa: DTZ001  the wall clock
+            np.datetime64("2026-11-20T22"),
+            [("sale", "2026-11-20", 18, 22)],
+        ),
+        (pd.Timestamp("2026-11-20 18:00"), "2026-11-20T22:00", [("sale", "2026-11-20", 18, 22)]),
+    ],
+)
+def test_a_window_has_a_part_on_each_local_day(start, end, parts) -> None:
+    events = Events.none().add("sale", start, end=end, tag="flash")
+    assert hours_of(events) == parts
+    assert {(day.span, day.tag) for day in events} == {("sale", "flash")}
+    assert [day.is_windowed for day in events] == [last - first < 24 for *_, first, last in parts]
+
+
+def test_midnight_to_midnight_is_a_whole_day() -> None:
+    window = Events.none().add("sale", "2026-11-20T00:00", end="2026-11-22T00:00")
+    assert window == Events.none().add("sale", "2026-11-20", days=2)
+
+
+@given(st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2028, 1, 1)), st.integers(1, 24 * 30))  # noqa: DTZ001
+def test_the_parts_of_a_window_add_up_to_it(start: dt.datetime, hours: int) -> None:
+    start = dt.datetime.combine(start.date(), dt.time(start.hour))
+    end = start + dt.timedelta(hours=hours)
+    parts = Events.none().add("sale", start, end=end.isoformat()).days
+    assert sum(day.n_hours for day in parts) == hours
+    assert all(day.start_hour == 0 for day in parts[1:])
+    assert all(day.end_hour == 24 for day in parts[:-1])
+    dates = [day.date for day in parts]
+    assert dates == [start.date() + dt.timedelta(i) for i in range(len(parts))]
+
+
+def test_a_window_names_a_day_only_where_no_whole_day_event_does() -> None:
+    events = US
+    for date in ("2026-11-27", "2027-12-24", "2026-10-07"):
+        for name, hour in (("flash_sale", 18), ("a_noon_sale", 12)):
+            events = events.add(name, f"{date}T{hour}:00", end=f"{date}T{hour + 4}:00", tag="flash")
+    assert [day.name for day in events.on("2026-11-27")] == [
+        "black_friday", "a_noon_sale", "flash_sale",
+    ]  # fmt: skip
+    primary = [events.primary(day) for day in ("2026-11-27", "2027-12-24", "2026-10-07")]
+    assert [day and day.name for day in primary] == ["black_friday", "christmas_eve", "a_noon_sale"]
+    acting = [day.name for day in events.acting("2027-12-24")]
+    assert acting == ["christmas_eve", "a_noon_sale", "flash_sale"]  # not christmas_observed
+    assert events.acting("2026-10-08") == ()
+    assert events.counterpart("2026-11-27") == D("2025-11-28")  # Black Friday's
+
+
+def test_windows_of_two_years_are_occurrences_of_one_event() -> None:
+    events = Events.none().add("sale", "2025-11-21T18:00", end="2025-11-21T22:00", tag="flash")
+    events = events.add("sale", "2026-11-18T10:00", end="2026-11-18T13:00")
+    assert events.names == ("sale",)
+    assert {day.tag for day in events} == {"flash"}
+    assert events.counterpart("2026-11-18") == D("2025-11-21")
+    with pytest.raises(InputError, match="sale on a date where the calendar already has it"):
+        events.add("sale", "2026-11-18T20:00", end="2026-11-18T21:00")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (
+            "2026-11-20T18:00",
+            "2026-11-20T18:00",
+            "start, end: got 2026-11-20T18:00 to .*an end aft",
+        ),
+        ("2026-11-20T18:00", "2026-11-20T02:00", "an end after the start"),
+        ("2026-11-20T18:00", "2027-11-20T18:00", "at most 364 days"),
+        ("2026-11-20T18:30", "2026-11-20T22:00", "start: got '2026-11-20T18:30'.*on the hour"),
+        ("2026-11-20T18:00", "2026-11-20T22:00:30", "end: got '2026-11-20T22:00:30'"),
+        ("2026-11-20T18:00", "2026-11-20T22:00Z", "without a time zone"),
+        ("2026-11-20T18:00", dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC), "without a time zone"),
+        ("2026-11-20T18:00", "2026-11-21", "got the date 2026-11-21.*Write its hour: 2026-11-21T0"),
+        ("2026-11-20T18:00", D("2026-11-21"), "got the date 2026-11-21"),
+        ("2026-11-20T18:00", "22:00", "end: got '22:00'"),
+        ("2026-11-20T18:00", 22, "end: got 22"),
+        ("2026-13-20T18:00", "2026-11-20T22:00", "start: got '2026-13-20T18:00'"),
+        ("tonight", "late", "2 problems"),
+    ],
+)
+def test_a_wrong_window_is_refused(start: str, end: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        US.add("sale", start, end=end)
+
+
+def test_days_and_end_exclude_each_other_and_a_time_needs_an_end() -> None:
+    with pytest.raises(InputError, match=r"days, end: got days 1 and end 2026.*Leave days out"):
+        US.add("sale", "2026-11-20T18:00", days=1, end=dt.datetime(2026, 11, 20, 22))  # noqa: DTZ001
+    with pytest.raises(InputError, match='add end="2026-11-30T22:00"'):
+        US.add("sale", "2026-11-20T18:00")
+
+
 # ---- selecting ---------------------------------------------------------------------------------
 
 
@@ -324,13 +444,14 @@ def test_wrong_questions_name_the_nearest() -> None:
 
 def test_the_frame_has_a_row_per_day() -> None:
     frame = US.to_frame()
-    assert list(frame.columns) == ["date", "name", "span", "tag", "public"]
+    columns = ["date", "name", "span", "tag", "public", "start_hour", "end_hour"]
+    assert list(frame.columns) == columns
     assert len(frame) == len(US)
     assert frame["date"].is_monotonic_increasing
     assert not frame.duplicated(["date", "name"]).any()
     row = frame[(frame["name"] == "cyber_monday") & frame["date"].str.startswith("2026")]
     assert row.to_numpy().tolist() == [
-        ["2026-11-30", "cyber_monday", "cyber_monday", "retail_peak", False]
+        ["2026-11-30", "cyber_monday", "cyber_monday", "retail_peak", False, 0, 24]
     ]
     assert list(Events.none().to_frame().columns) == list(frame.columns)
 

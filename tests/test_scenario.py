@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from capmodel.demand.paths import RootPaths
+from capmodel.demand.windows import EventWindow
 from capmodel.errors import InputError
 from capmodel.scenario import (
     LogNormal,
@@ -18,6 +20,7 @@ from capmodel.scenario import (
     check_names,
     day_factor,
     mixture_weights,
+    with_window_lifts,
 )
 
 DAYS = np.arange(np.datetime64("2026-11-26"), np.datetime64("2026-12-01"))
@@ -96,6 +99,44 @@ def test_a_lift_by_span_reaches_its_days_unless_the_day_is_named() -> None:
     assert assumed_lift(both, "checkouts", "black_friday", "cyber_week") == 2.0
     assert assumed_lift(both, "checkouts", "cyber_monday", "cyber_week") == 3.0
     assert assumed_lift(both, "impressions", "cyber_monday", "cyber_week") is None
+
+
+def with_windows(lift_x: float = 2.0) -> RootPaths:
+    """Return the root with a flash sale on Black Friday and one on the ordinary Saturday."""
+    sales = tuple(
+        EventWindow(day, "flash_sale", "flash_sale", 18, 22, lift_x=lift_x) for day in (1, 2)
+    )
+    event = (*EVENT[:2], "flash_sale", *EVENT[3:])
+    return replace(root(), event=event, windows=sales, lift_x=np.array([2.0, 4.0, 2.0, 1.0, 5.0]))
+
+
+def test_a_lift_of_a_window_changes_its_hours_and_no_others() -> None:
+    path = with_windows()
+    assumed = scenario(lift={"flash_sale": {"checkouts": 3.0}, "black_friday": {"checkouts": 6.0}})
+    changed = with_window_lifts(path, assumed)
+    expected = np.full((1, len(DAYS), 24), 1000.0)
+    expected[:, 1:3, 18:22] = 1500.0
+    np.testing.assert_allclose(changed.shape, expected)
+    assert changed.lift_x.tolist() == [2, 4, 3, 1, 5]
+    assert [window.lift_x for window in changed.windows] == [3, 3]
+    assert path.shape.max() == 1000
+    # The day's factor knows Black Friday's lift alone, on whichever of the two roots.
+    for one in (path, changed):
+        ratio = day_factor(one, assumed)[0] / day_factor(one, scenario())[0]
+        assert ratio == pytest.approx([1, 6.0 / 4.0, 1, 1, 1])
+
+
+def test_a_root_without_assumed_windows_is_itself() -> None:
+    path = with_windows()
+    assert with_window_lifts(path, scenario(lift={"black_friday": {"checkouts": 6.0}})) is path
+    assert with_window_lifts(path, scenario(lift={"flash_sale": {"impressions": 3.0}})) is path
+    plain = root()
+    assert with_window_lifts(plain, scenario(lift={"flash_sale": {"checkouts": 3.0}})) is plain
+
+
+def test_a_lift_of_a_window_needs_one_that_is_known() -> None:
+    with pytest.raises(InputError, match=r"lift\.flash_sale\.checkouts.*does not say which lift"):
+        with_window_lifts(with_windows(np.nan), scenario(lift={"flash_sale": {"checkouts": 3.0}}))
 
 
 def test_growth_needs_last_season() -> None:

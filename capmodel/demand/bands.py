@@ -74,13 +74,14 @@ def hour_bands(
     days_ahead
         Days since the last observed one, shape (N,).
     event_sd
-        Log standard deviation of each day's event, 0 on ordinary days, shape (N, S).
+        Log standard deviation of the events, 0 in ordinary hours, shape (N, 24, S), or (N, 1, S)
+        where they cover whole days.
     """
     from scipy.special import stdtrit  # noqa: PLC0415  the package loads faster without it
 
     ahead = np.maximum(days_ahead, 0)[:, None] / DRIFT_DAYS
-    season = errors.level_sd**2 + errors.drift_sd**2 * ahead + event_sd**2
-    season = season.astype(log_median.dtype)[:, None, :]
+    season = (errors.level_sd**2 + errors.drift_sd**2 * ahead)[:, None, :] + event_sd**2
+    season = season.astype(log_median.dtype)
     middle = np.repeat(noise[0], BLOCK_HOURS, axis=0)
     out = np.empty((len(quantiles), *log_median.shape), dtype=log_median.dtype)
     for i, q in enumerate(quantiles):

@@ -15,14 +15,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from capmodel.demand.cohort import LONG_DAYS, Cohort, fit_cohort
+from capmodel.demand.counts import fit_counts
 from capmodel.demand.design import Window
 from capmodel.demand.fit import DemandFit
 from capmodel.demand.groups import Luck, pool_events, shared_luck
 from capmodel.demand.lending import Lender
-from capmodel.demand.panel import Panel, read_panel
+from capmodel.demand.panel import MANY_ZEROS, Panel, read_panel
 from capmodel.demand.penalties import CONFIGURATIONS
 from capmodel.demand.systems import Systems
-from capmodel.demand.uncertainty import fleet_prior, out_of_sample
+from capmodel.demand.uncertainty import ErrorPrior, fleet_prior, out_of_sample
 from capmodel.errors import nearest
 from capmodel.schema import Finding, Findings
 
@@ -46,7 +47,8 @@ class Batched(BaseModel):
     their interplay with hour and weekend, and every named event day with an hour shape of its own.
     ``b = (X'X + Lambda)^-1 X'z`` under several penalties, combined by their backtests. The method
     follows the regression tradition of Hyndman & Athanasopoulos (2021, chapter 7), with ridge
-    penalties (Hoerl & Kennard 1970) in place of variable selection.
+    penalties (Hoerl & Kennard 1970) in place of variable selection. Services that are silent in
+    many hours are counted instead (:mod:`capmodel.demand.counts`).
 
     References
     ----------
@@ -76,6 +78,9 @@ class Batched(BaseModel):
     kappa: Annotated[float, Field(ge=0)] = 2.0
     """Sharpness of the combination by backtest error; 0 ignores it, large values select."""
 
+    counts_above: Annotated[float, Field(ge=0, le=1)] = MANY_ZEROS
+    """Share of zero hours above which a service is counted (:mod:`.counts`) instead of fitted in
+    logs [ratio]; 1 counts none."""
     groups: dict[str, str] = Field(default_factory=dict)
     """Service to the name of its group (storefront, payments, ...): services of a group lend each
     other the effects of events, and young ones the shape of the year."""
@@ -121,20 +126,18 @@ class Batched(BaseModel):
 
         calendar = Calendar.none() if events is None else events
         panel = read_panel(history)
+        zeros = _zero_share(panel)
+        silent = zeros > self.counts_above
         with threadpool_limits(limits=1, user_api="blas"):
-            cohorts, lender = self._cohorts(panel, calendar)
-            cohorts, luck = _judged_together(cohorts, self.groups)
-        slow = [
-            Finding(
-                "gaps_not_converged",
-                "warning",
-                name,
-                f"{name}: filling its gaps did not converge; its forecast is less certain",
+            cohorts, lender = self._cohorts(panel, calendar, np.flatnonzero(~silent))
+            prior = fleet_prior([c.misses for c in cohorts if c.misses is not None])
+            cohorts, luck = _judged_together(cohorts, prior, self.groups)
+            counted = np.flatnonzero(silent)
+            counts = (
+                fit_counts(panel, counted, events=calendar, lender=lender, prior=prior)
+                if len(counted)
+                else None
             )
-            for cohort in cohorts
-            for name, unsolved in zip(cohort.services, cohort.unsolved, strict=True)
-            if unsolved
-        ]
         return DemandFit(
             services=panel.services,
             quantities=panel.quantities,
@@ -144,10 +147,13 @@ class Batched(BaseModel):
             events=calendar,
             configurations=self.configurations,
             cohorts=tuple(cohorts),
+            counts=counts,
             lender=lender,
             luck=luck,
             refused=Findings(panel.refused),
-            findings=Findings((*panel.refused, *panel.notes, *slow)),
+            findings=Findings(
+                (*panel.refused, *_routes(panel, zeros, silent), *_unsolved(cohorts))
+            ),
         )
 
     def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
@@ -212,14 +218,16 @@ class Batched(BaseModel):
                 workers=workers,
             )
 
-    def _cohorts(self, panel: Panel, events: Events) -> tuple[list[Cohort], Lender | None]:
+    def _cohorts(
+        self, panel: Panel, events: Events, columns: np.ndarray
+    ) -> tuple[list[Cohort], Lender | None]:
         """Fit the long cohorts first, so that they can lend to the short ones."""
         configurations = [CONFIGURATIONS[name] for name in self.configurations]
         cohorts: list[Cohort] = []
         lender: Lender | None = None
         is_long = True
         systems: Systems | None = None
-        for first, columns in _groups(panel):
+        for first, members in _groups(panel.first_day, columns):
             if is_long and len(panel.dates) - first < LONG_DAYS:
                 lender, is_long = Lender.of(cohorts, self.groups), False
             if systems is None or systems.window.design.n_days != len(panel.dates) - first:
@@ -227,7 +235,7 @@ class Batched(BaseModel):
             cohorts.append(
                 fit_cohort(
                     panel,
-                    columns,
+                    members,
                     first=first,
                     systems=systems,
                     kappa=self.kappa,
@@ -237,11 +245,12 @@ class Batched(BaseModel):
         return cohorts, Lender.of(cohorts, self.groups) if is_long else lender
 
 
-def _judged_together(cohorts: list[Cohort], groups: Mapping[str, str]) -> tuple[list[Cohort], Luck]:
+def _judged_together(
+    cohorts: list[Cohort], prior: ErrorPrior, groups: Mapping[str, str]
+) -> tuple[list[Cohort], Luck]:
     """Return the cohorts with what only the whole fleet can tell: errors, shared luck, effects."""
     misses = [c.misses for c in cohorts if c.misses is not None]
     luck = shared_luck([c.spread for c in cohorts], misses)
-    prior = fleet_prior(misses)
     pooled = pool_events(cohorts, groups, luck)
     return [
         replace(c, errors=out_of_sample(c.misses, prior, n_services=len(c.services)))
@@ -249,10 +258,45 @@ def _judged_together(cohorts: list[Cohort], groups: Mapping[str, str]) -> tuple[
     ], luck
 
 
-def _groups(panel: Panel) -> Iterator[tuple[int, np.ndarray]]:
+def _unsolved(cohorts: Iterable[Cohort]) -> Iterator[Finding]:
+    """Yield which services' gaps are filled less exactly than they should be."""
+    for cohort in cohorts:
+        for name, unsolved in zip(cohort.services, cohort.unsolved, strict=True):
+            if unsolved:
+                text = f"{name}: filling its gaps did not converge; its forecast is less certain"
+                yield Finding("gaps_not_converged", "warning", name, text)
+
+
+def _zero_share(panel: Panel) -> np.ndarray:
+    """Return each service's share of zeros among its observed hours, shape (S,) [ratio]."""
+    seen = (~np.isnan(panel.values)).sum(axis=(0, 1))
+    return np.asarray((panel.values == 0).sum(axis=(0, 1)) / seen)
+
+
+def _routes(panel: Panel, zeros: np.ndarray, counted: np.ndarray) -> Iterator[Finding]:
+    """Yield what the panel noticed; of services with many zeros, how they are forecast."""
+    share = dict(zip(panel.services, zeros.tolist(), strict=True))
+    by_count = {name for name, is_so in zip(panel.services, counted, strict=True) if is_so}
+    for note in panel.notes:
+        if note.code != "many_zeros":
+            yield note
+    for name in panel.services:
+        if name not in by_count and share[name] <= MANY_ZEROS:
+            continue
+        text = f"{name}: {share[name]:.0%} of the hours are zero; "
+        text += (
+            "its events are counted; no trend or yearly season is fitted: state its growth, if any"
+            if name in by_count
+            else "a log model describes such a series badly, lower counts_above to count its events"
+        )
+        data = {"zero_share": share[name], "route": "counts" if name in by_count else "logs"}
+        yield Finding("many_zeros", "warning", name, text, data)
+
+
+def _groups(first_day: np.ndarray, columns: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the first day and the columns of each cohort, oldest first, in bounded chunks."""
-    weeks = panel.first_day // WEEK
+    weeks = first_day[columns] // WEEK
     for week in np.unique(weeks):
-        columns = np.flatnonzero(weeks == week)
-        for chunk in range(0, len(columns), CHUNK):
-            yield int(week) * WEEK, columns[chunk : chunk + CHUNK]
+        members = columns[weeks == week]
+        for chunk in range(0, len(members), CHUNK):
+            yield int(week) * WEEK, members[chunk : chunk + CHUNK]

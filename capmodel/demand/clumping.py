@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from capmodel.demand.paths import Dice
+    from capmodel.demand.shapes import Dice
 
-__all__ = ["Clumping", "CountShape", "measure_clumping", "one_event", "sums"]
+__all__ = ["Clumping", "CountShape", "measure_clumping", "one_event", "sums", "trusted"]
 
 DAY_PRIOR: Final = 0.1
 """Prior variance of the luck that a day's hours share: 0.1 is 30 % up or down; `assumed`."""
 WEEK_PRIOR: Final = 0.02
 """The same of a week's days; `assumed`."""
-PRIOR_DAYS: Final = 14
-"""Weight of both priors [days of history]."""
+CONCENTRATED: Final = 0.1
+"""Share of demand below which what hours say of each other is too little [ratio]."""
 ON_STEP: Final = 0.05
 """A value belongs to a step if it lies within this share of the step from a multiple."""
 MOST_ON_STEP: Final = 0.95
@@ -32,10 +32,12 @@ REGULAR: Final = 0.5
 """Variance over mean, in events, below which work arrives by the clock rather than by chance."""
 SMALLEST: Final = 1e-3
 """Smallest size of an arrival against a busy hour's mean [ratio]."""
+MATCHED: Final = 0.01
+"""Empty hours and silent days are explained when this share of them all is off [ratio]."""
 FINE: Final = 0.01
 """One event against one arrival where demand has no step [ratio]."""
-BINS: Final = 20
 ROUNDS: Final = 3
+WEEK: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,19 @@ class Clumping:
     """Variance of the luck that the days of a week share."""
     silent: float
     """Probability of a day on which nothing arrives, whatever was expected."""
+
+    @classmethod
+    def assumed(cls, event: float) -> Clumping:
+        """Return what holds before anything was measured: single events, days that vary."""
+        return cls(
+            event=event,
+            size=event,
+            size_variance=0.0,
+            hour=0.0,
+            day=DAY_PRIOR,
+            week=WEEK_PRIOR,
+            silent=0.0,
+        )
 
     @property
     def linear(self) -> float:
@@ -107,12 +122,13 @@ class CountShape:
         shared *= _luck(rng, c.day, (draws, n_days))
         shared *= (rng.random((draws, n_days)) >= self.silent) / (1 - self.silent)
         arrivals = self.rate / c.size * shared[:, :, None]
+        dice.strike(arrivals)
         if c.hour > 0:
             arrivals *= _luck(rng, c.hour, arrivals.shape)
         counts = rng.poisson(arrivals).astype(float)
         counts += self._extras(counts, rng)
         counts *= (c.event / season)[:, :, None]
-        return counts
+        return np.asarray(counts)
 
     def _extras(self, arrivals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw what arrivals bring beyond one event each: Poisson with a gamma mean."""
@@ -167,119 +183,177 @@ def one_event(values: np.ndarray) -> float | None:
     return None
 
 
-def sums(values: np.ndarray, week: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sums(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each week's sum, and the sums of the squares of its hours and of its days, (W,) each.
+
+    Weeks are seven days up to the last one.
 
     Parameters
     ----------
     values
         By day and hour, 0 where unseen, shape (N, 24).
-    week
-        Each day's week, from 0, shape (N,).
     """
-    day = values.sum(axis=1)
-    squares = (values**2).sum(axis=1)
-    return (
-        np.bincount(week, day),
-        np.bincount(week, squares),
-        np.bincount(week, day**2),
-    )
+    day = _weeks(values.sum(axis=1))
+    hour = _weeks((values**2).sum(axis=1))
+    return day.sum(axis=1), hour.sum(axis=1), (day**2).sum(axis=1)
+
+
+def _weeks(day: np.ndarray) -> np.ndarray:
+    """Return daily values by week, shape (W, 7), zeros before the first day."""
+    return np.concatenate([np.zeros(-len(day) % WEEK), day]).reshape(-1, WEEK)
 
 
 def measure_clumping(
-    values: np.ndarray,
-    expected: np.ndarray,
-    *,
-    seen: np.ndarray,
-    week: np.ndarray,
-    event: float | None,
+    values: np.ndarray, expected: np.ndarray, *, seen: np.ndarray, event: float | None
 ) -> Clumping:
     """Estimate how demand scatters around what was expected, by moments.
 
-    With residuals r and expectations m, ``sum r_i r_j = w sum m_i m_j`` over hours of one day gives
-    the variance of shared luck, over days of one week the week's part. What is left of an hour is
-    ``v = linear m + hour m^2`` (the variance functions of the NB1 and NB2 models together). The
-    share of empty hours then tells many small arrivals from few large ones: under gamma luck of
-    total variance a, ``P(0) = (1 + a m / size)^(-1/a)``.
+    With residuals r and expectations m, ``sum r_i r_j = w sum m_i m_j`` over pairs of hours of a
+    day gives the variance of shared luck, over pairs of days of a week the week's part. What is
+    left of an hour is ``v = linear m + hour m^2`` (the variance functions of the NB1 and NB2 models
+    together). The share of empty hours tells many small arrivals from few large ones, that of
+    silent days luck from days off.
 
     Parameters
     ----------
     values, expected
-        Demand with NaN for gaps and its expectation, shape (N, 24).
+        Demand and its expectation, shape (N, 24).
     seen
         Ordinary hours that were observed, shape (N, 24) bool.
-    week
-        Each day's week, from 0, shape (N,).
     event
         The step of the series (:func:`one_event`), None without one.
 
     References
     ----------
     Cameron, A. C., & Trivedi, P. K. (2013). Regression Analysis of Count Data, 2nd ed., sections
-    3.3 and 9.4 (moments), 3.5 (dispersion). Cambridge.
+    3.3 (NB1, NB2) and 9.4 (moments of clustered counts). Cambridge.
     Jorgensen, B. (1997). The Theory of Dispersion Models, chapter 4 (compound Poisson). Chapman.
     """
     residual = np.where(seen, values - expected, 0.0)
     mean = np.where(seen, expected, 0.0)
-    r_week, r_hours, r_days = sums(residual, week)
-    m_week, m_hours, m_days = sums(mean, week)
-    n_days = int(seen.any(axis=1).sum())
-    by_week = _ratio((r_week**2 - r_days).sum(), (m_week**2 - m_days).sum())
-    both = _ratio((r_days - r_hours).sum(), (m_days - m_hours).sum())
-    within = _within_hours(residual[seen] ** 2, mean[seen], shared=both, event=event)
-    typical = float((mean**2).sum() / mean.sum())
-    linear = max(within[0], SMALLEST * typical)
+    by_week, week_error = _shared_luck(_weeks(residual.sum(axis=1)), _weeks(mean.sum(axis=1)))
+    by_day, day_error = _shared_luck(residual, mean)
+    week = trusted(by_week, week_error, WEEK_PRIOR)
+    day = trusted(max((1 + by_day) / (1 + week) - 1, 0.0), day_error, DAY_PRIOR)
+    known, within = _within_hours(np.where(seen, values, 0.0), mean, event=event)
+    # Single large arrivals look like lucky hours of their day, but not beside other days.
+    beside = _two_variances(residual**2 - by_day * mean**2, mean, mean**2, event=event)[1]
+    hour = min(within, beside / (1 + by_day))
+    linear = known + _beyond(residual, mean, known=known, hour=hour)
+    linear = max(linear, SMALLEST * float((mean**2).sum() / mean.sum()))
     if event is not None and linear < event:
         event = None
     guess = Clumping(
         event=linear * FINE if event is None else event,
         size=linear,
         size_variance=0.0,
-        hour=within[1] / (1 + both),
-        day=_shrunk(max((1 + both) / (1 + by_week) - 1, 0.0), DAY_PRIOR, n_days),
-        week=_shrunk(by_week, WEEK_PRIOR, n_days),
+        hour=hour,
+        day=day,
+        week=week,
         silent=0.0,
     )
     found = _matched_zeros(guess, mean, values, seen=seen)
     return found if event is not None else replace(found, event=FINE * found.size)
 
 
-def _ratio(top: float, bottom: float) -> float:
-    return max(float(top / bottom), 0.0) if bottom > 0 else 0.0
+def _shared_luck(residual: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
+    """Return the variance of the luck that members of a row share, and its standard error.
+
+    Parameters
+    ----------
+    residual, mean
+        Shape (groups, members), 0 where unseen.
+    """
+    due = float((mean.sum(axis=1) ** 2 - (mean**2).sum(axis=1)).sum())
+    squares = residual**2
+    pairs = float((residual.sum(axis=1) ** 2 - squares.sum(axis=1)).sum())
+    noise = 2 * float((squares.sum(axis=1) ** 2 - (squares**2).sum(axis=1)).sum())
+    if due <= 0:
+        return 0.0, 0.0  # one member at a time shares nothing
+    return max(pairs / due, 0.0), float(np.sqrt(max(noise, 0.0)) / due)
 
 
-def _shrunk(value: float, prior: float, n_days: int) -> float:
-    return (PRIOR_DAYS * prior + n_days * value) / (PRIOR_DAYS + n_days)
+def trusted(estimate: float, error: float, prior: float) -> float:
+    """Return an estimated variance, drawn toward its prior as far as it is uncertain.
+
+    ``prior + (estimate - prior) s^2 / (s^2 + error^2)``, s the prior itself or, where more, what
+    exceeds two standard errors: large luck that showed clearly is believed.
+    """
+    scale = max(prior, estimate - 2 * error)
+    belief = scale**2 / (scale**2 + error**2)
+    return (1 - belief) * prior + belief * estimate
 
 
 def _within_hours(
-    squares: np.ndarray, mean: np.ndarray, *, shared: float, event: float | None
+    values: np.ndarray, mean: np.ndarray, *, event: float | None
 ) -> tuple[float, float]:
-    """Return a, b >= 0 of ``squares - shared mean^2 = a mean + b mean^2``, by bins of the mean.
+    """Return a, b of an hour's variance ``a m + b m^2`` once the day's luck is known.
 
-    Bins of equal expected demand; weighted by the inverse variance of a bin's mean square. Where
-    demand comes in steps, a is at least one, unless work arrives too regularly for chance.
+    Given a day's total Y, hours of share p scatter around p Y with variance
+    ``a Y p (1 - p) + b Y^2 p^2 (1 - 2 p + sum p^2)``: conditional on totals, shared luck drops out
+    (Hausman, Hall & Griliches 1984). Days that have all their demand in one hour say nothing there;
+    where these prevail, the scatter around the mean is taken instead.
     """
-    from scipy.optimize import nnls  # noqa: PLC0415  the package loads faster without it
+    total = values.sum(axis=1, keepdims=True)
+    share = mean / np.maximum(mean.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    due = share * total
+    first = due * (1 - share)
+    if first.sum() < CONCENTRATED * values.sum():
+        return _two_variances((values - mean) ** 2, mean, mean**2, event=event)
+    second = due**2 * np.maximum(1 - 2 * share + (share**2).sum(axis=1, keepdims=True), 0.0)
+    return _two_variances((values - due) ** 2, first, second, event=event)
 
-    order = np.argsort(mean)
-    reached = np.cumsum(mean[order])
-    index = np.minimum((reached * BINS / reached[-1]).astype(int), BINS - 1)
-    n = np.bincount(index, minlength=BINS)
-    kept = n > 0
-    x, x2, y = (
-        np.bincount(index, part[order], BINS)[kept] / n[kept] for part in (mean, mean**2, squares)
-    )
-    n, y = n[kept], np.maximum(y - shared * x2, 0.0)
-    a, b = float(y @ n / (x @ n)), 0.0
+
+def _beyond(residual: np.ndarray, mean: np.ndarray, *, known: float, hour: float) -> float:
+    """Return the variance over the mean that hours have beyond what they have within their day.
+
+    A day that is one large arrival has no scatter given its total. What single hours scatter beyond
+    shared luck, ``sum_d (Q - c (R^2 - Q) - known M - hour (P + c (R^2 - Q)))`` with Q and R the
+    day's squares and sum of residuals, M and P those of expectations, c the ratio of the sums of P
+    and of ``M^2 - P``, is the rest.
+    """
+    squares, pairs = (residual**2).sum(axis=1), residual.sum(axis=1) ** 2
+    due, due_squares = mean.sum(axis=1), (mean**2).sum(axis=1)
+    ratio = due_squares.sum() / max(float((due**2 - due_squares).sum()), np.finfo(float).tiny)
+    shared = ratio * (pairs - squares)
+    day = squares - shared - known * due - hour * (due_squares + shared)
+    return max(float(day.sum() / due.sum()), 0.0)
+
+
+def _two_variances(
+    squares: np.ndarray, first: np.ndarray, second: np.ndarray, *, event: float | None
+) -> tuple[float, float]:
+    """Return a, b >= 0 of ``squares = a first + b second``, each hour weighted by its precision.
+
+    Where demand comes in steps, a is at least one, unless work arrives too regularly for chance.
+    """
+    kept = first > 0
+    x, x2, y = first[kept], second[kept], squares[kept]
+    a, b = float(y.sum() / x.sum()), 0.0
     least = event if event is not None and a >= REGULAR * event else 0.0
     for _ in range(ROUNDS):
-        fitted = a * x + (b + shared) * x2
-        weight = np.sqrt(n / (fitted**2 * (2 + a / x)))
-        columns = np.stack([x, x2], axis=1) * weight[:, None]
-        beyond, b = nnls(columns, (y - least * x) * weight)[0].tolist()
+        # A squared residual scatters as a Poisson count's fourth moment and luck's do.
+        fitted = np.maximum(a * x + b * x2, np.finfo(float).eps * x)
+        weight = 1 / (fitted**2 * (2 + a / x))
+        beyond, b = _nonnegative(x, x2, y - least * x, weight)
         a = least + beyond
     return a, b
+
+
+def _nonnegative(
+    x: np.ndarray, x2: np.ndarray, y: np.ndarray, weight: np.ndarray
+) -> tuple[float, float]:
+    """Return a, b >= 0 that minimise ``sum weight (y - a x - b x2)^2``."""
+    xx, xz, zz = (float(weight @ part) for part in (x * x, x * x2, x2 * x2))
+    xy, zy = float(weight @ (x * y)), float(weight @ (x2 * y))
+    only = max(xy / xx, 0.0), max(zy / zz, 0.0) if zz > 0 else 0.0
+    determinant = xx * zz - xz**2
+    if determinant > np.finfo(float).eps * xx * zz:
+        a, b = (xy * zz - zy * xz) / determinant, (zy * xx - xy * xz) / determinant
+        if a >= 0 and b >= 0:
+            return a, b
+    # One of them is zero: the one that explains less alone.
+    return (only[0], 0.0) if only[0] ** 2 * xx >= only[1] ** 2 * zz else (0.0, only[1])
 
 
 def _matched_zeros(
@@ -313,53 +387,60 @@ def _sized(found: Clumping, guess: Clumping, mean: np.ndarray, empty: float) -> 
             found, size=size, size_variance=max(linear / size - 1, 0.0), hour=max(hour, 0.0)
         )
 
-    def excess(log_size: float) -> float:
-        return float(_p_empty(at(float(np.exp(log_size))), mean).sum()) - empty
+    def excess(size: float) -> float:
+        return float(_p_empty(at(size), mean).sum()) - empty
 
-    return at(_root(excess, guess.event, most))
+    if _by_chance(empty, _p_empty(at(linear), mean)):
+        return at(linear)
+    return at(_root(excess, guess.event, linear, most))
 
 
 def _silenced(found: Clumping, guess: Clumping, mean: np.ndarray, quiet: float) -> Clumping:
     """Return the share of silent days that explains them, beyond those of luck; mean (N, 24)."""
 
-    def at(silent: float) -> Clumping:
-        return replace(found, silent=silent, day=max((1 + guess.day) * (1 - silent) - 1, 0.0))
+    def at(active: float) -> Clumping:
+        return replace(found, silent=1 - active, day=max((1 + guess.day) * active - 1, 0.0))
 
-    def lacking(log_active: float) -> float:
-        return quiet - float(_p_silent(at(1 - float(np.exp(log_active))), mean).sum())
+    def lacking(active: float) -> float:
+        return quiet - float(_p_silent(at(active), mean).sum())
 
-    return at(1 - _root(lacking, 1 / (1 + guess.day), 1.0))
+    if _by_chance(quiet, _p_silent(at(1.0), mean)):
+        return at(1.0)
+    return at(_root(lacking, 1 / len(mean), 1.0, 1.0))
 
 
 def _p_empty(c: Clumping, mean: np.ndarray) -> np.ndarray:
     """Return the probability of an empty hour, any shape: all luck as one gamma variable."""
     luck = (1 + c.hour) * (1 + c.day) * (1 + c.week) - 1
     rate = mean / (c.size * (1 - c.silent))
-    return np.asarray(c.silent + (1 - c.silent) * _gamma_transform(rate, luck))
+    return np.asarray(c.silent + (1 - c.silent) * np.exp(-_gamma_exponent(rate, luck)))
 
 
 def _p_silent(c: Clumping, mean: np.ndarray) -> np.ndarray:
     """Return the probability of a day without events, shape (N,) of mean (N, 24)."""
     rate = mean / (c.size * (1 - c.silent))
-    total = -np.log(_gamma_transform(rate, c.hour)).sum(axis=1)
+    total = _gamma_exponent(rate, c.hour).sum(axis=1)
     luck = (1 + c.day) * (1 + c.week) - 1
-    return np.asarray(c.silent + (1 - c.silent) * _gamma_transform(total, luck))
+    return np.asarray(c.silent + (1 - c.silent) * np.exp(-_gamma_exponent(total, luck)))
 
 
-def _gamma_transform(rate: np.ndarray, variance: float) -> np.ndarray:
-    """Return ``E exp(-rate G)`` for a gamma variable G of mean 1."""
-    if variance <= 0:
-        return np.asarray(np.exp(-rate))
-    return np.asarray(np.exp(-np.log1p(variance * rate) / variance))
+def _gamma_exponent(rate: np.ndarray, variance: float) -> np.ndarray:
+    """Return ``-log E exp(-rate G)`` for a gamma variable G of mean 1."""
+    return np.asarray(np.log1p(variance * rate) / variance) if variance > 0 else rate
 
 
-def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a rising function of the logarithm crosses zero, else the nearer bound."""
+def _by_chance(found: float, probability: np.ndarray) -> bool:
+    """Return whether so many cases are what was expected, within two standard errors and 1 %."""
+    noise = 2 * float(np.sqrt((probability * (1 - probability)).sum()))
+    return abs(float(probability.sum()) - found) <= noise + MATCHED * len(probability)
+
+
+def _root(rising: Callable[[float], float], low: float, start: float, high: float) -> float:
+    """Return where a rising function is zero on the way from a start to either bound."""
     from scipy.optimize import brentq  # noqa: PLC0415  the package loads faster without it
 
-    first, last = float(np.log(low)), float(np.log(high))
-    if first >= last or rising(first) >= 0:
-        return low
-    if rising(last) <= 0:
-        return high
-    return float(np.exp(brentq(rising, first, last, xtol=1e-3)))
+    here = rising(start)
+    end = low if here > 0 else high
+    if end == start or rising(end) * here > 0:
+        return end
+    return float(brentq(rising, start, end))

@@ -108,14 +108,9 @@ class Cohort:
         z = predict(self.design, rows, np.where(level, self.beta, 0.0))[:, 0]
         return np.asarray(z * self.scale.sd + self.scale.center)
 
-    def event_hours(self, event: int, column: int) -> np.ndarray:
-        """Return the log effect by hour of one event on one service, shape (24,)."""
-        block = self.design.block("event")
-        width = block.hour.shape[1]
-        start = block.start + event * width
-        return np.asarray(
-            block.hour @ self.beta[start : start + width, column] * self.scale.sd[column]
-        )
+    def event_terms(self, event: int, column: int) -> np.ndarray:
+        """Return the log effect of one event on one service, by the event's terms, shape (b,)."""
+        return np.asarray(self.beta[self.design.of_event(event), column] * self.scale.sd[column])
 
     def public_hours(self) -> np.ndarray:
         """Return the log effect of a public holiday on a weekday, shape (24, S)."""
@@ -257,13 +252,12 @@ def _day_mean(values: np.ndarray, median: np.ndarray) -> np.ndarray:
 def _spread(
     systems: Systems, residual: np.ndarray, median: np.ndarray, censored: np.ndarray | None
 ) -> EventSpread:
-    window = systems.window
-    index = {name: i for i, name in enumerate(window.design.event_names)}
     return event_spread(
         residual,
         median,
-        event_of_day=np.array([index.get(name, -1) for name in window.names]),
+        event_of_day=systems.window.event_of_day,
         leverage=systems.day_leverage,
+        windowed=systems.window.windowed,
         censored=censored,
     )
 
@@ -272,7 +266,7 @@ def _drawable(residual: np.ndarray, window: Window, *, first: int, n_days: int) 
     """Return the last two years' residuals of the fleet's days, events and gaps replaced."""
     length = min(RESIDUAL_DAYS, n_days)
     skip = n_days - length
-    usual = np.where(window.ordinary[:, None, None], residual, np.nan)
+    usual = np.where(window.ordinary_hours[:, :, None], residual, np.nan)
     whole = np.full((length, HOURS, residual.shape[2]), np.nan)
     start = max(first - skip, 0)
     whole[start:] = usual[max(skip - first, 0) :]

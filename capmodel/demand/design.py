@@ -7,7 +7,9 @@ local day and a factor of the local hour,
     x_j(d, h) = A[d, day_of(j)] * B[h, hour_of(j)]
 
 so the data passes are small matrix products over days and hours, and the Gram matrix over a set of
-days is an elementwise product of two small ones, ``G = (A'A)[..] * (B'B)[..]``.
+days is an elementwise product of two small ones, ``G = (A'A)[..] * (B'B)[..]``. An event whose
+window differs between its occurrences is a sum of such products, one for each window: they share
+their column, and so their coefficient.
 Missing hours are the caller's business (they are filled before the passes).
 """
 
@@ -15,11 +17,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from capmodel.demand.event_columns import (
+    EVENT_TERMS,
+    EventColumns,
+    WindowDay,
+    event_hour_terms,
+    ordinary_hours,
+)
 from capmodel.demand.penalties import Configuration
 
 if TYPE_CHECKING:
@@ -45,8 +54,6 @@ YEARLY_ORDER: Final = 8
 SEASONAL_ORDER: Final = 2
 """Yearly harmonics that may change the shape of the day and the weekend."""
 SEASONAL_HOUR_ORDER: Final = 3
-EVENT_HOUR_TERMS: Final = 10
-"""Cosine terms of an event's hour shape: the last one turns every 2.4 hours."""
 YEAR_DAYS: Final = 365.25
 WEEKEND_STARTS: Final = 5
 
@@ -61,7 +68,7 @@ class Block:
     name: str
     kind: Kind
     start: int
-    """First column of the design."""
+    """First column of the design; the windows of one event share their columns."""
     day: slice
     """The block's columns of the day factors."""
     hour: np.ndarray
@@ -104,16 +111,6 @@ def hour_harmonics(order: int) -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(HOURS, 2 * order)
 
 
-def event_hour_terms() -> np.ndarray:
-    """Return the hour factors of an event, 1 and cosines over half periods, shape (24, 1 + K).
-
-    Unlike full harmonics these need not meet at midnight, where an event's effect begins and ends
-    with a step; the terms are orthogonal over the 24 hours (the discrete cosine transform).
-    """
-    hour = np.arange(HOURS)[:, None] + 0.5
-    return np.cos(np.pi * hour * np.arange(EVENT_HOUR_TERMS + 1) / HOURS)
-
-
 def _yearly_harmonics(dates: np.ndarray) -> np.ndarray:
     day_of_year = (dates - dates.astype("datetime64[Y]")).astype(float) + 0.5
     angle = 2 * np.pi * day_of_year[:, None] * np.arange(1, YEARLY_ORDER + 1) / YEAR_DAYS
@@ -128,7 +125,8 @@ def weekdays(dates: np.ndarray) -> np.ndarray:
 def event_names_on(events: Events, dates: np.ndarray) -> tuple[str, ...]:
     """Return the name of each local day's event, '' on ordinary days.
 
-    A day that carries several events counts as its :meth:`Events.primary` one.
+    A day that carries several events is called by its :meth:`Events.primary` one; windows that act
+    besides it are in :func:`~capmodel.demand.event_columns.events_on`.
     """
     first, last = dates.min().astype(dt.date), dates.max().astype(dt.date)
     near = events.between(first, last + dt.timedelta(days=1))
@@ -156,13 +154,15 @@ class Design:
     ramps: np.ndarray
     """Starts of the level's ramps [days from origin]."""
     events: Events
-    event_names: tuple[str, ...]
+    event_columns: EventColumns
     """Events with an occurrence in the training window; the others have no column."""
     blocks: tuple[Block, ...]
     day_of: np.ndarray
-    """Day factor of each column, shape (p,)."""
+    """Day factor of each product, shape (m,)."""
     hour_of: np.ndarray
-    """Hour factor of each column, shape (p,)."""
+    """Hour factor of each product, shape (m,)."""
+    column_of: np.ndarray
+    """Column of each product, shape (m,); m is p unless products share a column."""
     hours: np.ndarray
     """All hour factors side by side, shape (24, b_total)."""
 
@@ -180,8 +180,8 @@ class Design:
         n = len(dates)
         hinges = np.arange(n - HINGE_EVERY_DAYS / 2, HINGE_EVERY_DAYS, -HINGE_EVERY_DAYS)[::-1]
         middles = np.arange(n - RAMP_EVERY_DAYS / 2, RAMP_EVERY_DAYS / 2, -RAMP_EVERY_DAYS)[::-1]
-        names = tuple(sorted(set(event_names_on(events, dates)) - {""}))
-        blocks = _layout(n_hinges=len(hinges), n_ramps=len(middles), n_events=len(names))
+        columns = EventColumns.over(dates, events)
+        blocks = _layout(n_hinges=len(hinges), n_ramps=len(middles), events=columns)
         starts = np.cumsum([0, *(block.hour.shape[1] for block in blocks)])
         day_of = [np.repeat(np.arange(b.day.start, b.day.stop), b.hour.shape[1]) for b in blocks]
         hour_of = [
@@ -194,27 +194,49 @@ class Design:
             hinges=hinges,
             ramps=middles - RAMP_EVERY_DAYS / 2,
             events=events,
-            event_names=names,
+            event_columns=columns,
             blocks=blocks,
             day_of=np.concatenate(day_of),
             hour_of=np.concatenate(hour_of),
+            column_of=np.concatenate([np.r_[b.columns] for b in blocks]),
             hours=np.concatenate([b.hour for b in blocks], axis=1),
         )
 
     @property
     def p(self) -> int:
         """Number of columns."""
-        return len(self.day_of)
+        return int(self.column_of[-1]) + 1
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """Events with columns, sorted."""
+        return self.event_columns.names
+
+    def of_event(self, event: int) -> slice:
+        """Return the columns of an event, given by its position in `event_names`.
+
+        The first one's coefficient is the event's mean log effect over the hours it covers.
+        """
+        width = self.event_columns.widths[event]
+        whole = self.event_columns.whole_days
+        blocks = [block for block in self.blocks if block.name == "event"]
+        if event in whole:
+            start = blocks[0].start + whole.index(event) * width
+        else:
+            windowed = [e for e, _ in self.event_columns.windowed]
+            start = blocks[1 + windowed.index(event)].start
+        return slice(start, start + width)
 
     def block(self, name: str) -> Block:
-        """Return the block of this name."""
+        """Return the block of this name; of ``event``, the one of whole days."""
         return next(block for block in self.blocks if block.name == name)
 
     def mask(self, *names: str) -> np.ndarray:
-        """Return which columns belong to these blocks, shape (p,)."""
+        """Return which columns belong to the blocks of these names, shape (p,)."""
         chosen = np.zeros(self.p, dtype=bool)
-        for name in names:
-            chosen[self.block(name).columns] = True
+        for block in self.blocks:
+            if block.name in names:
+                chosen[block.columns] = True
         return chosen
 
     def rows(self, dates: np.ndarray) -> Rows:
@@ -223,7 +245,6 @@ class Design:
         weekday = weekdays(dates)
         yearly = _yearly_harmonics(dates)
         weekend = (weekday >= WEEKEND_STARTS) - 2 / 7
-        names = np.array(event_names_on(self.events, dates))
         n = len(dates)
         factors = np.concatenate(
             [
@@ -239,7 +260,7 @@ class Design:
                 np.ones((n, 1)),
                 np.eye(7)[weekday],
                 yearly[:, : 2 * SEASONAL_ORDER],
-                (names[:, None] == np.array(self.event_names, dtype=str)).astype(float),
+                self.event_columns.factors(dates, self.events),
                 public_weekday(self.events, dates)[:, None].astype(float),
             ],
             axis=1,
@@ -248,28 +269,48 @@ class Design:
 
     def penalties(self, configuration: Configuration) -> np.ndarray:
         """Return the diagonal of the ridge penalty, shape (p,)."""
-        parts = [configuration.penalty_of(b.name) * b.weight for b in self.blocks]
-        return np.concatenate(parts)
+        diagonal = np.empty(self.p)
+        for block in self.blocks:
+            diagonal[block.columns] = configuration.penalty_of(block.name) * block.weight
+        return diagonal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A training window: the design laid out on it, its day factors, its ordinary days."""
+    """A training window: the design laid out on it, its day factors, its ordinary days.
+
+    A day with a windowed event is no ordinary day (trends are judged and levels taken from others),
+    but its other hours are ordinary hours.
+    """
 
     design: Design
     rows: Rows
     ordinary: np.ndarray
     """Days without an event, shape (N,) bool."""
+    ordinary_hours: np.ndarray
+    """Hours that no event covers, shape (N, 24) bool."""
     names: tuple[str, ...]
     """Each day's event, '' on ordinary days."""
+    event_of_day: np.ndarray
+    """Position of each day's whole-day event in the design's names, -1 without, shape (N,)."""
+    windowed: tuple[WindowDay, ...]
+    """Every occurrence of a windowed event."""
 
     @classmethod
     def over(cls, dates: np.ndarray, events: Events) -> Window:
         """Lay out the design on consecutive local days."""
         design = Design.over(dates, events)
         names = event_names_on(events, dates)
-        ordinary = np.array([not name for name in names])
-        return cls(design=design, rows=design.rows(dates), ordinary=ordinary, names=names)
+        event_of_day, windowed = design.event_columns.days_of(dates, events)
+        return cls(
+            design=design,
+            rows=design.rows(dates),
+            ordinary=np.array([not name for name in names]),
+            ordinary_hours=ordinary_hours(events, dates),
+            names=names,
+            event_of_day=event_of_day,
+            windowed=windowed,
+        )
 
     def part(self, days: np.ndarray) -> Rows:
         """Return the day factors of some days of the window, given by position."""
@@ -277,11 +318,10 @@ class Window:
         return Rows.of(self.rows.factors[days], sparse)
 
 
-def _layout(*, n_hinges: int, n_ramps: int, n_events: int) -> tuple[Block, ...]:
+def _layout(*, n_hinges: int, n_ramps: int, events: EventColumns) -> tuple[Block, ...]:
     ones = np.ones((HOURS, 1))
     squares = np.repeat(np.arange(1.0, YEARLY_ORDER + 1) ** 2, 2)
     seasonal = squares[: 2 * SEASONAL_ORDER]
-    event_weight = np.maximum(np.arange(EVENT_HOUR_TERMS + 1.0) / 2, 1.0) ** 2
     flat = np.ones
     table: list[tuple[str, Kind, int, np.ndarray, np.ndarray]] = [
         ("intercept", "day", 1, ones, flat(1)),
@@ -300,24 +340,57 @@ def _layout(*, n_hinges: int, n_ramps: int, n_events: int) -> tuple[Block, ...]:
             hour_harmonics(SEASONAL_HOUR_ORDER),
             np.repeat(seasonal, 2 * SEASONAL_HOUR_ORDER),
         ),
-        ("event", "sparse", n_events, event_hour_terms(), np.tile(event_weight, n_events)),
-        ("public_weekday", "sparse", 1, np.eye(HOURS), flat(HOURS)),
     ]
-    blocks, column, factor = [], 0, 0
+    blocks: list[Block] = []
     for name, kind, count, hour, weight in table:
-        day = slice(factor, factor + count)
-        blocks.append(Block(name, kind, column, day, hour, np.asarray(weight, dtype=float)))
-        column += count * hour.shape[1]
-        factor += count
+        _put(blocks, name, kind, count=count, hour=hour, weight=weight)
+    _put_events(blocks, events)
+    _put(blocks, "public_weekday", "sparse", count=1, hour=np.eye(HOURS), weight=flat(HOURS))
     return tuple(blocks)
+
+
+def _put(
+    blocks: list[Block], name: str, kind: Kind, *, count: int, hour: np.ndarray, weight: np.ndarray
+) -> None:
+    """Append a block after the columns and day factors of the last one."""
+    column, factor = (blocks[-1].columns.stop, blocks[-1].day.stop) if blocks else (0, 0)
+    day = slice(factor, factor + count)
+    blocks.append(Block(name, kind, column, day, hour, np.asarray(weight, dtype=float)))
+
+
+def _put_events(blocks: list[Block], events: EventColumns) -> None:
+    """Append the block of whole-day events, then one for each window of each other event.
+
+    A term is weighted by its frequency over the event, and by the length of the event, so that the
+    penalty takes the same share of a window's effect as of a day's.
+    """
+    frequency = np.maximum(np.arange(float(EVENT_TERMS)) / 2, 1.0) ** 2
+    n = len(events.whole_days)
+    weight = np.tile(frequency, n)
+    _put(blocks, "event", "sparse", count=n, hour=event_hour_terms(), weight=weight)
+    last = -1
+    for event, window in events.windowed:
+        width = events.widths[event]
+        weight = frequency[:width] * events.hours[event] / HOURS
+        hour = event_hour_terms(*window, width)
+        _put(blocks, "event", "sparse", count=1, hour=hour, weight=weight)
+        if event == last:  # another window of the same event: the same coefficients
+            blocks[-1] = replace(blocks[-1], start=blocks[-2].start)
+        last = event
 
 
 def gram(design: Design, rows: Rows) -> np.ndarray:
     """Return ``X'X`` over full local days, shape (p, p), from two small Gram matrices."""
     days = rows.factors.T @ rows.factors
     hours = design.hours.T @ design.hours
-    i, j = design.day_of, design.hour_of
-    return np.asarray(days[np.ix_(i, i)] * hours[np.ix_(j, j)])
+    i, j, column = design.day_of, design.hour_of, design.column_of
+    products = np.asarray(days[np.ix_(i, i)] * hours[np.ix_(j, j)])
+    if len(column) == design.p:
+        return products
+    order = np.argsort(column, kind="stable")
+    starts = np.searchsorted(column[order], np.arange(design.p))
+    by_column = np.add.reduceat(products[np.ix_(order, order)], starts, axis=0)
+    return np.asarray(np.add.reduceat(by_column, starts, axis=1))
 
 
 def project(design: Design, rows: Rows, z: np.ndarray) -> np.ndarray:
@@ -352,7 +425,7 @@ def project(design: Design, rows: Rows, z: np.ndarray) -> np.ndarray:
             if kind != "day":
                 hour = block.hour.astype(z.dtype, copy=False)
                 found = hour.T @ found.reshape(block.n_day, HOURS, s)
-            out[block.columns] = found.reshape(-1, s)
+            out[block.columns] += found.reshape(-1, s)
     return out
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from capmodel.demand.design import HOURS, predict, project
+from capmodel.demand.design import HOURS, Window, predict, project
 from capmodel.demand.systems import Systems
 from capmodel.history.arrays import sorted_median
 from capmodel.regression import MAD_TO_SD
@@ -57,7 +57,7 @@ def fill(systems: Systems, z: np.ndarray, *, censored: np.ndarray | None = None)
     """Fill gaps with the fit and pull outliers toward it, until both agree with the fit.
 
     Solves ``(X'WX + Lambda) b = X'Wz`` with W zero in gaps, then replaces z by Huber's pseudo-data
-    ``fit + clip(z - fit, +-4 s)``, s the residual's scaled median absolute deviation. Days with
+    ``fit + clip(z - fit, +-4 s)``, s the residual's scaled median absolute deviation. The hours of
     events are never clipped: their extremes are what the plan is about. Where gaps are sparse the
     equations are solved by filling them with the last fit (each pass shrinks the error to the share
     of gaps); elsewhere by conjugate gradients preconditioned with the factor of the gap-free
@@ -83,28 +83,62 @@ def fill(systems: Systems, z: np.ndarray, *, censored: np.ndarray | None = None)
     via the EM algorithm. Journal of the Royal Statistical Society B 39(1), 1-38, section 4.
     """
     gap = np.isnan(z)
-    dense = _dense_gaps(gap, systems.window.ordinary)
-    unsolved = np.zeros(z.shape[2])
-    if dense.all():
-        parts = _fill_dense(systems, z.astype(float), gap, censored)
-        return Filled(z=parts[0].astype(z.dtype), spread=parts[1], unsolved=parts[2])
-    filled, spread = _passes(systems, z, gap, censored, fit=_fit_filled(systems))
-    if dense.any():
-        some = None if censored is None else censored[:, :, dense]
-        parts = _fill_dense(systems, z[:, :, dense].astype(float), gap[:, :, dense], some)
-        filled[:, :, dense], spread[dense], unsolved[dense] = parts
-    return Filled(z=filled, spread=spread, unsolved=unsolved)
+    dense = _dense_gaps(gap, systems.window)
+    passes = _passes_needed(gap, dense, censored)
+    filled = Filled(z=np.empty_like(z), spread=np.zeros(z.shape[2]), unsolved=np.zeros(z.shape[2]))
+    # Series of one route go together; none takes another's: a service does not depend on the rest.
+    for is_dense, count in sorted(set(zip(dense.tolist(), passes.tolist(), strict=True))):
+        chosen = (dense == is_dense) & (passes == count)
+        part = _Part.of(z, gap, censored, chosen)
+        solved = _solved_dense(systems, part) if is_dense else _solved_sparse(systems)
+        pseudo, filled.spread[chosen] = _passes(systems, part, fit=solved.fit, count=count)
+        filled.z[:, :, chosen] = pseudo
+        filled.unsolved[chosen] = solved.unsolved
+    return filled
 
 
-def _dense_gaps(gap: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
-    """Return which series have a fortnight or an event day with too many gaps, shape (S,) bool."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Series that take the same route."""
+
+    z: np.ndarray
+    gap: np.ndarray
+    censored: np.ndarray | None
+    """None where none of them has lower bounds."""
+
+    @classmethod
+    def of(
+        cls, z: np.ndarray, gap: np.ndarray, censored: np.ndarray | None, chosen: np.ndarray
+    ) -> _Part:
+        if not chosen.all():
+            z, gap = z[:, :, chosen], gap[:, :, chosen]
+            censored = None if censored is None else censored[:, :, chosen]
+        has_bounds = censored is not None and bool(censored.any())
+        return cls(z=z, gap=gap, censored=censored if has_bounds else None)
+
+
+def _passes_needed(gap: np.ndarray, dense: np.ndarray, censored: np.ndarray | None) -> np.ndarray:
+    """Return how many passes each series takes, shape (S,)."""
+    share = gap.sum(axis=1, dtype=np.uint8).sum(axis=0, dtype=np.int64) / (len(gap) * HOURS)
+    passes = CLIP_PASSES + (dense | (share > FEW_GAPS))
+    if censored is not None:
+        passes = passes + BOUND_PASSES * censored.any(axis=(0, 1))
+    return np.asarray(passes)
+
+
+def _dense_gaps(gap: np.ndarray, window: Window) -> np.ndarray:
+    """Return which series have a fortnight or an event with too many gaps, shape (S,) bool."""
     n = len(gap) // SPARSE_DAYS * SPARSE_DAYS
     by_day = gap.sum(axis=1, dtype=np.uint8)  # eight times less to carry than whole integers
     fortnights = (
         by_day[len(gap) - n :].reshape(-1, SPARSE_DAYS, gap.shape[2]).sum(axis=1, dtype=np.int64)
     )
     dense = (fortnights > SPARSE_GAPS * SPARSE_DAYS * HOURS).any(axis=0)
-    return np.asarray(dense | (by_day[~ordinary] > SPARSE_EVENT_HOURS).any(axis=0))
+    dense |= (by_day[~window.ordinary] > SPARSE_EVENT_HOURS).any(axis=0)
+    for _, day, start, end in window.windowed:
+        missing = gap[day, start:end].sum(axis=0)
+        dense |= missing > SPARSE_EVENT_HOURS / HOURS * (end - start)
+    return np.asarray(dense)
 
 
 def _started(z: np.ndarray, gap: np.ndarray, ordinary: np.ndarray) -> np.ndarray:
@@ -132,46 +166,59 @@ Fit = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 """Pseudo-data and the last coefficients to the new coefficients."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Route:
+    """A way to fit series with gaps."""
+
+    fit: Fit
+    unsolved: np.ndarray | float
+    """Relative residuals of the last fit, shape (S,); 0 where nothing is iterated."""
+
+
 def _passes(
-    systems: Systems, z: np.ndarray, gap: np.ndarray, censored: np.ndarray | None, *, fit: Fit
+    systems: Systems, part: _Part, *, fit: Fit, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Alternate fit and pseudo-data; return the last pseudo-data and the spread."""
     design, rows = systems.window.design, systems.window.rows
-    has_gaps = bool(gap.any())
-    has_bounds = censored is not None and bool(censored.any())
-    pseudo = _started(z, gap, systems.window.ordinary) if has_gaps else z
-    spread = np.zeros(z.shape[2])
+    has_gaps = bool(part.gap.any())
+    pseudo = _started(part.z, part.gap, systems.window.ordinary) if has_gaps else part.z
+    spread = np.zeros(part.z.shape[2])
     beta = None
-    more = int(gap.mean() > FEW_GAPS) + BOUND_PASSES * has_bounds
-    for _ in range(CLIP_PASSES + more):
+    for _ in range(count):
         beta = fit(pseudo, beta)
         fitted = predict(design, rows, beta)
-        residual = z - fitted
+        residual = part.z - fitted
         spread = _spread(residual[systems.window.ordinary])
         if has_gaps:
-            residual[gap] = 0
-        pseudo = _pulled_in(systems, residual, spread, censored if has_bounds else None)
+            residual[part.gap] = 0
+        pseudo = _pulled_in(systems, residual, spread, part.censored)
         pseudo += fitted
     return np.asarray(pseudo), spread
 
 
-def _fit_filled(systems: Systems) -> Fit:
+def _solved_sparse(systems: Systems) -> _Route:
     """Return the fit to series whose gaps hold the last fit."""
     design, rows = systems.window.design, systems.window.rows
-    return lambda pseudo, _: systems.reference(project(design, rows, pseudo))
+    return _Route(
+        fit=lambda pseudo, _: systems.reference(project(design, rows, pseudo)), unsolved=0
+    )
 
 
 def _pulled_in(
     systems: Systems, residual: np.ndarray, spread: np.ndarray, censored: np.ndarray | None
 ) -> np.ndarray:
-    """Return the residuals with outliers of ordinary days pulled in and lower bounds raised."""
+    """Return the residuals with outliers of ordinary hours pulled in and lower bounds raised."""
     bound = (CLIP_AT * np.maximum(spread, CLIP_FLOOR)).astype(residual.dtype)
     at = None if censored is None else np.nonzero(censored)
     if at is not None:
         scale = np.maximum(spread, CLIP_FLOOR)[at[2]]
         raised = scale * _mean_above(residual[at] / scale)
-    for first, last in _stretches(systems.window.ordinary):
+    window = systems.window
+    for first, last in _stretches(window.ordinary):
         np.clip(residual[first:last], -bound, bound, out=residual[first:last])
+    for day in np.flatnonzero(~window.ordinary & window.ordinary_hours.any(axis=1)):
+        hours = np.flatnonzero(window.ordinary_hours[day])  # around a windowed event
+        residual[day, hours] = np.clip(residual[day, hours], -bound, bound)
     if at is not None:
         residual[at] = raised
     return residual
@@ -199,12 +246,10 @@ def _spread(residual: np.ndarray) -> np.ndarray:
     return np.asarray(np.nan_to_num(MAD_TO_SD * sorted_median(np.abs(flat), axis=0)), dtype=float)
 
 
-def _fill_dense(
-    systems: Systems, z: np.ndarray, gap: np.ndarray, censored: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Solve the gap equations themselves; return pseudo-data, spread, relative residuals."""
+def _solved_dense(systems: Systems, part: _Part) -> _Route:
+    """Return the fit that solves the gap equations themselves, in float64."""
     design, rows = systems.window.design, systems.window.rows
-    weight = (~gap).astype(float)
+    weight = (~part.gap).astype(float)
     penalty = systems.reference_penalty[:, None]
 
     def apply(v: np.ndarray) -> np.ndarray:
@@ -213,7 +258,7 @@ def _fill_dense(
     def precondition(v: np.ndarray) -> np.ndarray:
         return systems.reference(v.astype(systems.dtype)).astype(float)
 
-    unsolved = np.zeros(z.shape[2])
+    unsolved = np.zeros(part.z.shape[2])
 
     def fit(pseudo: np.ndarray, last: np.ndarray | None) -> np.ndarray:
         rhs = project(design, rows, weight * pseudo)
@@ -221,8 +266,7 @@ def _fill_dense(
         beta, unsolved[:] = _conjugate_gradients(apply, precondition, rhs=rhs, start=start)
         return beta
 
-    pseudo, spread = _passes(systems, z, gap, censored, fit=fit)
-    return pseudo, spread, unsolved
+    return _Route(fit=fit, unsolved=unsolved)
 
 
 def _conjugate_gradients(

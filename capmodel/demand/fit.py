@@ -8,17 +8,26 @@ applied later, to the paths handed out here.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from capmodel.demand.cohort import Cohort
-from capmodel.demand.design import HOURS, event_names_on, public_weekday
+from capmodel.demand.cohort import RESIDUAL_DAYS, Cohort
+from capmodel.demand.counts import CountCohort
 from capmodel.demand.effects import EventEffect, event_effect
+from capmodel.demand.event_columns import events_on
 from capmodel.demand.groups import Luck
 from capmodel.demand.lending import Lender
+from capmodel.demand.outlook import (
+    Days,
+    Medians,
+    assumed_lifts,
+    medians_of,
+    no_precedent,
+    outlook,
+)
 from capmodel.demand.paths import (
     DemandForecast,
     Outlook,
@@ -28,11 +37,10 @@ from capmodel.demand.paths import (
     draw_root,
     draw_weeks,
 )
-from capmodel.demand.scale import restore
+from capmodel.demand.protocol import Lifts
 from capmodel.demand.tables import explain_table, growth_table, lifts_table, summary_table
-from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD
 from capmodel.errors import InputError, Problem, nearest
-from capmodel.schema import Basis, Findings, worst_basis
+from capmodel.schema import Findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +51,6 @@ __all__ = ["DemandFit"]
 
 SEASON_DAYS: Final = 90
 """Length of the coming season where none is given [days]."""
-
-Lifts = Mapping[str, Mapping[str, float]]
-"""Event day (or span) to service to the assumed lift [ratio]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +72,9 @@ class DemandFit:
     events: Events
     configurations: tuple[str, ...]
     cohorts: tuple[Cohort, ...]
+    """Services fitted in logs, by the week in which they were born."""
+    counts: CountCohort | None
+    """Services that are silent in many hours, fitted by counting; None where there are none."""
     lender: Lender | None
     luck: Luck
     """Which share of a season's luck all services have in common."""
@@ -79,15 +87,17 @@ class DemandFit:
         """Return the fitted lift of every event that a service, or its donors, has seen.
 
         ``lift_x = sum of the local day's median demand with the event / without it``, at the
-        event's last occurrence. The 80 % interval is that of *next* year's lift: the event's
-        spread between years and the error of its fitted effect, Student t.
+        event's last occurrence; an event of some hours has its lift over these besides. The 80 %
+        interval is that of *next* year's lift: the event's spread between years and the error of
+        its fitted effect, Student t.
 
         Returns
         -------
         pandas.DataFrame
-            service, event, n_events, lift_x, lift_p10, lift_p90, peak_hour_lift_x (at the busiest
-            hour of the event day), basis, donors (comma-separated). Events without any precedent
-            are absent.
+            service, event, n_events, lift_x, lift_p10, lift_p90, window_lift_x (over the hours that
+            the event covers; `lift_x` where these are the whole day), peak_hour_lift_x (at the
+            busiest hour of the event day), basis, donors (comma-separated). Events without any
+            precedent are absent.
         """
         return lifts_table(self)
 
@@ -98,8 +108,8 @@ class DemandFit:
 
         ``last_season_yoy_x``: trimmed mean log ratio of last season's days to their event-aligned
         counterparts a year earlier; ``run_rate_yoy_x``: the same for the last 28 days. Both are
-        model-free (gaps excepted). ``fitted_yoy_x``: the fitted level over the last 28 days to
-        the fitted level a year earlier.
+        model-free (gaps excepted); of services that are counted they are ratios of totals.
+        ``fitted_yoy_x``: the fitted level over the last 28 days to the fitted level a year earlier.
 
         Parameters
         ----------
@@ -137,7 +147,8 @@ class DemandFit:
         draws
             Number of sample paths.
         lifts
-            Assumed lifts by event day (or span) and service [ratio]; they replace fitted ones.
+            Assumed lifts by event day (or span) and service [ratio]; they replace fitted ones. Of
+            the day's sum, of a windowed event over its hours.
 
         Raises
         ------
@@ -151,7 +162,7 @@ class DemandFit:
         ):
             self.locate(service)
         outlooks = {o.service: o for o in self._outlooks(self.services, dates, lifts=lifts)}
-        source = draw_weeks(dates, self._drawable_days, draws=draws, seed=seed)
+        source = draw_weeks(dates, self.dates[-RESIDUAL_DAYS:], draws=draws, seed=seed)
 
         def draw(service: str) -> RootPaths:
             return draw_root(outlooks[service], source=source, seed=seed, draws=draws)
@@ -183,7 +194,7 @@ class DemandFit:
         names = tuple(services)
         dates = self._horizon(start, end, draws=draws)
         outlooks = self._outlooks(names, dates, lifts=lifts)
-        source = draw_weeks(dates, self._drawable_days, draws=draws, seed=seed)
+        source = draw_weeks(dates, self.dates[-RESIDUAL_DAYS:], draws=draws, seed=seed)
         return tuple(draw_root(o, source=source, seed=seed, draws=draws) for o in outlooks)
 
     def summary(self) -> pd.DataFrame:
@@ -200,20 +211,21 @@ class DemandFit:
         return explain_table(self, service)
 
     @property
-    def _drawable_days(self) -> np.ndarray:
-        return self.dates[-self.cohorts[0].residual.shape[0] :]
+    def parts(self) -> tuple[Cohort | CountCohort, ...]:
+        """Services that were fitted together: the cohorts, and those that are counted."""
+        return self.cohorts if self.counts is None else (*self.cohorts, self.counts)
 
-    def locate(self, service: str) -> tuple[Cohort, int]:
-        """Return a service's cohort and its column there.
+    def locate(self, service: str) -> tuple[Cohort | CountCohort, int]:
+        """Return with whom a service was fitted, and its column there.
 
         Raises
         ------
         InputError
             When the service was refused (with the reason) or is unknown (with the nearest).
         """
-        for cohort in self.cohorts:
-            if service in cohort.services:
-                return cohort, cohort.services.index(service)
+        for part in self.parts:
+            if service in part.services:
+                return part, part.services.index(service)
         reasons = [f.message for f in self.findings if f.service == service]
         near = nearest(service, self.services)
         raise InputError.of(
@@ -227,12 +239,13 @@ class DemandFit:
 
     def effect(self, service: str, event: str) -> EventEffect | None:
         """Return the effect of an event on a service, None where nobody has seen it."""
-        cohort, column = self.locate(service)
-        return event_effect(cohort, column, event, lender=self.lender)
+        part, column = self.locate(service)
+        return event_effect(part, column, event, lender=self.lender)
 
     def has_precedents(self, service: str, start: str | dt.date, end: str | dt.date) -> bool:
         """Return whether each event of the horizon was seen, by the service or by a donor."""
-        names = set(event_names_on(self.events, check_horizon(start, end))) - {""}
+        acting = events_on(self.events, check_horizon(start, end))
+        names = {event.name for several in acting for event in several}
         return all(self.effect(service, name) is not None for name in names)
 
     def _horizon(self, start: str | dt.date, end: str | dt.date, *, draws: int) -> np.ndarray:
@@ -267,206 +280,33 @@ class DemandFit:
     def _outlooks(
         self, services: tuple[str, ...], dates: np.ndarray, *, lifts: Lifts | None
     ) -> list[Outlook]:
-        days = _Days.of(self, dates)
-        assumed = _assumed_lifts(lifts or {}, events=self.events, days=days)
-        medians: dict[int, _Medians] = {}
+        days = Days.of(self, dates)
+        assumed = assumed_lifts(lifts or {}, events=self.events, days=days)
+        medians: dict[int, Medians] = {}
         outlooks, problems = [], []
         for service in services:
-            cohort, _ = self.locate(service)
-            effects = [self.effect(service, name) if name else None for name in days.names]
-            missing = [
-                n
-                for n, (name, effect) in enumerate(zip(days.names, effects, strict=True))
-                if name and effect is None and (name, service) not in assumed
+            part, _ = self.locate(service)
+            effects = {name: self.effect(service, name) for name in days.spans}
+            problems += [
+                no_precedent(service, event)
+                for several in days.acting
+                for event in several
+                if effects[event.name] is None and (event.name, service) not in assumed
             ]
-            problems += [_no_precedent(service, days, n) for n in missing]
             if problems:
                 continue
-            if id(cohort) not in medians:
-                medians[id(cohort)] = _Medians.of(cohort, days)
-            wanted = [assumed.get((name, service)) for name in days.names]
+            if id(part) not in medians:
+                medians[id(part)] = medians_of(part, days)
             outlooks.append(
-                _outlook(
+                outlook(
                     self,
                     service,
                     days=days,
-                    medians=medians[id(cohort)],
+                    medians=medians[id(part)],
                     effects=effects,
-                    wanted=wanted,
+                    assumed=assumed,
                 )
             )
         if problems:
             raise InputError(problems)
         return outlooks
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Days:
-    """The calendar of a horizon."""
-
-    dates: np.ndarray
-    names: tuple[str, ...]
-    spans: tuple[str, ...]
-    luck: tuple[str, ...]
-    """Span and year: what one shock is drawn for, '' on ordinary days."""
-    public: np.ndarray
-    """Public holidays on a weekday, shape (N,) bool."""
-    counterpart: np.ndarray
-    """The latest event-aligned counterpart inside the history, shape (N,), datetime64[D]."""
-
-    @classmethod
-    def of(cls, fit: DemandFit, dates: np.ndarray) -> _Days:
-        span = {day.name: day.span for day in fit.events.days}
-        names = event_names_on(fit.events, dates)
-        spans = tuple(span.get(name, "") for name in names)
-        years = dates.astype("datetime64[Y]").astype(str)
-        return cls(
-            dates=dates,
-            names=names,
-            spans=spans,
-            luck=tuple(f"{s} {year}" if s else "" for s, year in zip(spans, years, strict=True)),
-            public=public_weekday(fit.events, dates),
-            counterpart=np.array(
-                [
-                    _last_counterpart(fit.events, day, fit.dates[-1])
-                    for day in dates.astype(dt.date)
-                ],
-                dtype="datetime64[D]",
-            ),
-        )
-
-
-def _last_counterpart(events: Events, day: dt.date, last: np.datetime64) -> dt.date:
-    """Return the day's counterpart a season earlier, and earlier again until it was observed."""
-    other = events.counterpart(day)
-    while np.datetime64(other, "D") > last:
-        other = events.counterpart(other)
-    return other
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Medians:
-    """Log medians of a cohort on the days of a horizon."""
-
-    quiet: np.ndarray
-    """Without events, shape (N, 24, S)."""
-    level: np.ndarray
-    """Fitted level of the day, shape (N, S)."""
-    level_before: np.ndarray
-    """Fitted level of the day's counterpart, shape (N, S)."""
-
-    @classmethod
-    def of(cls, cohort: Cohort, days: _Days) -> _Medians:
-        now = cohort.design.rows(days.dates)
-        before = cohort.design.rows(days.counterpart)
-        return cls(
-            quiet=cohort.quiet_log(now) + cohort.short_range_log(days.dates),
-            level=cohort.level_log(now),
-            level_before=cohort.level_log(before),
-        )
-
-
-def _assumed_lifts(lifts: Lifts, *, events: Events, days: _Days) -> dict[tuple[str, str], float]:
-    """Return assumed lifts by (event day, service), spans written out."""
-    known = {*events.names, *events.spans}
-    out: dict[tuple[str, str], float] = {}
-    problems = []
-    for event, by_service in lifts.items():
-        if event not in known:
-            near = nearest(event, known)
-            problems.append(
-                Problem(
-                    f"lifts.{event}",
-                    "an event that the calendar lacks",
-                    f"one of the calendar's {len(known)} names",
-                    f'Did you mean "{near}"?' if near else "Add it to the calendar.",
-                )
-            )
-        for service, lift in by_service.items():
-            if not (np.isfinite(lift) and lift > 0):
-                problems.append(
-                    Problem(f"lifts.{event}.{service}", str(lift), "a ratio above 0", "Write 2.5.")
-                )
-            for name, span in zip(days.names, days.spans, strict=True):
-                if name and event in (name, span):
-                    # A lift of the day itself beats one of the whole span.
-                    out.setdefault((name, service), float(lift))
-                    if event == name:
-                        out[name, service] = float(lift)
-    if problems:
-        raise InputError(problems)
-    return out
-
-
-def _no_precedent(service: str, days: _Days, n: int) -> Problem:
-    name = days.names[n]
-    return Problem(
-        where=f"{service}: {name} on {days.dates[n]}",
-        got="an event that neither this service nor a donor has seen before",
-        expected="a past occurrence, or an assumed lift",
-        do=f'Give one: lifts={{"{name}": {{"{service}": 2.0}}}}.',
-    )
-
-
-def _outlook(
-    fit: DemandFit,
-    service: str,
-    *,
-    days: _Days,
-    medians: _Medians,
-    effects: list[EventEffect | None],
-    wanted: list[float | None],
-) -> Outlook:
-    """Gather what the fit knows about a service on the horizon's days."""
-    cohort, column = fit.locate(service)
-    position = fit.services.index(service)
-    mean = float(cohort.scale.mean[column])
-    quiet = medians.quiet[:, :, column]
-    shared = np.where(days.public[:, None], cohort.public_hours()[:, column], 0.0)
-    own = np.array([np.zeros(HOURS) if e is None else e.hours for e in effects])
-    log_median = quiet + shared + own
-    is_event = np.array([bool(name) for name in days.names])
-    ratio = restore(log_median, mean).sum(axis=1) / restore(quiet, mean).sum(axis=1)
-    fitted = np.where(is_event, ratio, 1.0)
-    lift = np.array([f if w is None else w for f, w in zip(fitted, wanted, strict=True)])
-    to_growth = medians.level_before[:, column] - medians.level[:, column]
-    errors = cohort.errors
-    bases: list[Basis] = ["borrowed" if cohort.is_borrowing else "fitted"]
-    bases += [e.basis for e in effects if e is not None]
-    bases += ["assumed" for w in wanted if w is not None]
-    return Outlook(
-        service=service,
-        quantity=fit.quantities[position],
-        dates=days.dates,
-        event=days.names,
-        luck=days.luck,
-        days_ahead=(days.dates - fit.dates[-1]).astype(int),
-        mean=mean,
-        log_median=log_median,
-        factor=lift / fitted,
-        residual=cohort.residual[:, :, column] * errors.inflation[column],
-        level_sd=float(errors.level_sd[column]),
-        drift_sd=float(errors.drift_sd[column]),
-        df=errors.df,
-        shock_sd=_per_day(effects, "shock_sd", np.where(is_event, SHOCK_PRIOR_SD, 0.0)),
-        shock_df=_per_day(effects, "shock_df", np.full(len(is_event), PRIOR_DF)),
-        coefficient_sd=_per_day(effects, "coefficient_sd", np.zeros(len(is_event))),
-        luck_shared=fit.luck.shock,
-        drift_shared=fit.luck.drift,
-        to_growth=np.where(
-            days.counterpart >= fit.dates[fit.first_day[position]], to_growth, np.nan
-        ),
-        lift_x=lift,
-        basis=worst_basis(bases),
-    )
-
-
-def _per_day(effects: list[EventEffect | None], field: str, otherwise: np.ndarray) -> np.ndarray:
-    """Return a field of each day's effect, `otherwise` where the day has none."""
-    return np.array(
-        [
-            value if effect is None else getattr(effect, field)
-            for effect, value in zip(effects, otherwise, strict=True)
-        ],
-        dtype=float,
-    )

@@ -19,7 +19,8 @@ import numpy as np
 
 from capmodel.demand.bands import hour_bands, noise_table
 from capmodel.demand.cohort import LONG_DAYS, fit_numbers
-from capmodel.demand.design import HOURS, Design, Window, event_names_on, gram, predict, project
+from capmodel.demand.design import HOURS, Design, Window, gram, predict, project
+from capmodel.demand.event_columns import events_on, ordinary_hours
 from capmodel.demand.filling import CLIP_AT, CLIP_FLOOR
 from capmodel.demand.fleet_input import (
     Chunk,
@@ -50,7 +51,7 @@ from capmodel.schema import Finding, Findings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from capmodel.events import Events
+    from capmodel.events import EventDay, Events
 
 __all__ = ["FleetFit", "FleetForecast", "fit_fleet"]
 
@@ -145,7 +146,8 @@ class FleetFit:
         days
             Length of the horizon [days].
         lifts
-            Assumed lift [ratio] of events that nobody has seen, for all services.
+            Assumed lift [ratio] of events that nobody has seen, for all services; of the hours of a
+            windowed event.
 
         Raises
         ------
@@ -154,8 +156,8 @@ class FleetFit:
             longer than the history.
         """
         dates = self.end + np.arange(_checked_days(days, self.blocks))
-        names = event_names_on(self.events, dates)
-        wanted = _assumed(names, dates, blocks=self.blocks, lifts=lifts or {})
+        acting = events_on(self.events, dates)
+        wanted = _assumed(acting, blocks=self.blocks, lifts=lifts or {})
         time, day, hour = _clock(dates, self.business_tz)
         shape = (len(self.quantiles), len(self.services), len(time))
         values = np.full(shape, np.nan, dtype=np.float32)
@@ -165,14 +167,14 @@ class FleetFit:
             log = predict(block.design, rows, block.beta)
             log *= block.scale.sd.astype(log.dtype)
             log += block.scale.center.astype(log.dtype)
-            log += np.log(wanted).astype(log.dtype)[:, None, None]
+            log += np.log(wanted).astype(log.dtype)[:, :, None]
             bands = hour_bands(
                 log,
                 block.noise,
                 out_of_sample(block.misses, prior, n_services=len(block.services)),
                 quantiles=self.quantiles,
                 days_ahead=self.appended_days + np.arange(1, len(dates) + 1),
-                event_sd=_event_sd(block, names),
+                event_sd=_event_sd(block, acting),
             )
             mean = block.scale.mean.astype(log.dtype)
             for i, band in enumerate(bands):
@@ -209,7 +211,8 @@ class FleetFit:
         dates = self.end + np.arange(days)
         total = self.appended_days + days
         known = {name for block in self.blocks for name in block.design.event_names}
-        new = sorted(set(event_names_on(self.events, dates)) - known - {""})
+        coming = {event.name for acting in events_on(self.events, dates) for event in acting}
+        new = sorted(coming - known)
         checks = (
             (
                 values.shape != (len(self.services), days * HOURS),
@@ -320,7 +323,6 @@ def _fit_block(chunk: Chunk, systems: Systems, job: _Job, lender: Lender | None)
     )
     residual *= sd
     window = systems.window
-    index = {name: i for i, name in enumerate(window.design.event_names)}
     return FleetBlock(
         positions=chunk.positions,
         services=chunk.services,
@@ -335,8 +337,9 @@ def _fit_block(chunk: Chunk, systems: Systems, job: _Job, lender: Lender | None)
         spread=event_spread(
             residual,
             None,
-            event_of_day=np.array([index.get(name, -1) for name in window.names]),
+            event_of_day=window.event_of_day,
             leverage=systems.day_leverage,
+            windowed=window.windowed,
         ),
         noise=noise_table(residual[window.ordinary], job.quantiles),
         is_borrowing=lender is not None,
@@ -376,38 +379,48 @@ def _checked_days(days: int, blocks: Sequence[FleetBlock]) -> int:
 
 
 def _assumed(
-    names: Sequence[str],
-    dates: np.ndarray,
+    acting: Sequence[Sequence[EventDay]],
     *,
     blocks: Sequence[FleetBlock],
     lifts: Mapping[str, float],
 ) -> np.ndarray:
-    """Return each day's assumed lift, 1 where the fit knows its event, shape (N,)."""
+    """Return each hour's assumed lift, 1 where the fit knows its events, shape (N, 24)."""
     known = {name for block in blocks for name in block.design.event_names}
     problems = [
         Problem(
-            where=f"{name} on {date}",
+            where=f"{event.name} on {event.date}",
             got="an event that no service has seen before",
             expected="a past occurrence, or an assumed lift [ratio]",
-            do=f'Give one: lifts={{"{name}": 2.0}}.',
+            do=f'Give one: lifts={{"{event.name}": 2.0}}.',
         )
-        for name, date in zip(names, dates, strict=True)
-        if name and name not in known and name not in lifts
+        for several in acting
+        for event in several
+        if event.name not in known and event.name not in lifts
     ]
     if problems:
         raise InputError(problems)
-    return np.array([lifts.get(name, 1.0) if name not in known else 1.0 for name in names])
+    wanted = np.ones((len(acting), HOURS))
+    for n, several in enumerate(acting):
+        for event in several:
+            if event.name not in known:
+                wanted[n, event.start_hour : event.end_hour] *= lifts[event.name]
+    return wanted
 
 
-def _event_sd(block: FleetBlock, names: Sequence[str]) -> np.ndarray:
-    """Return the log standard deviation of each day's event, 0 on ordinary days, shape (N, S)."""
+def _event_sd(block: FleetBlock, acting: Sequence[Sequence[EventDay]]) -> np.ndarray:
+    """Return the log standard deviation of the events, 0 in ordinary hours, for `hour_bands`.
+
+    Events of one hour err on their own, so their variances add.
+    """
     index = {name: i for i, name in enumerate(block.design.event_names)}
-    total = np.hypot(block.spread.shock_sd, block.spread.coefficient_sd)
-    out = np.zeros((len(names), len(block.services)))
-    for n, name in enumerate(names):
-        if name in index:
-            out[n] = total[:, index[name]]
-    return out
+    square = block.spread.shock_sd**2 + block.spread.coefficient_sd**2
+    has_windows = any(event.is_windowed for several in acting for event in several)
+    out = np.zeros((len(acting), HOURS if has_windows else 1, len(block.services)))
+    for n, several in enumerate(acting):
+        for event in several:
+            if event.name in index:
+                out[n, event.start_hour : event.end_hour] += square[:, index[event.name]]
+    return np.sqrt(out)
 
 
 def _clock(dates: np.ndarray, tz: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -441,8 +454,8 @@ def _appended(
     z = np.log(new / block.scale.mean.astype(dtype) + dtype.type(LOG_OFFSET))
     z = (z - block.scale.center.astype(dtype)) / block.scale.sd.astype(dtype)
     fitted = predict(design, rows, block.beta)
-    ordinary = np.array([not name for name in event_names_on(systems.window.design.events, dates)])
-    bound = np.where(ordinary[:, None], block.clip, np.inf)[:, None, :].astype(dtype)
+    ordinary = ordinary_hours(design.events, dates)
+    bound = np.where(ordinary[:, :, None], block.clip, np.inf).astype(dtype)
     z = fitted + np.clip(np.nan_to_num(z - fitted), -bound, bound)
     if block.prior is not None:
         z -= predict(design, rows, block.prior)

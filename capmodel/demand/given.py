@@ -16,6 +16,7 @@ import numpy as np
 
 from capmodel.demand.design import HOURS, event_names_on
 from capmodel.demand.paths import RootPaths, check_horizon, normal_scores
+from capmodel.demand.windows import unknown_windows
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.history.localtime import check_tz, hours_in, local_days, midnights
 from capmodel.schema import DEMAND_QUANTITIES, rng_for
@@ -210,6 +211,7 @@ class GivenDemand:
                     to_growth=np.full(len(dates), np.nan),
                     lift_x=np.where([bool(e) for e in event], np.nan, 1.0),
                     basis="assumed",
+                    windows=unknown_windows(self.events, dates, slots=HOURS, lift_x=np.nan),
                 )
             )
         return tuple(out)
@@ -411,7 +413,8 @@ def declared_roots(  # noqa: PLR0913  every option is a plain, named number
     """Return flat paths for drivers whose peak minute today is declared.
 
     ``demand = today * exp(sigma_log * u)`` on every day, u one standard normal per path; one slot a
-    day, since only the peak is known. Growth multiplies today's level, a lift multiplies the day.
+    day, since only the peak is known. Growth multiplies today's level, a lift multiplies the day,
+    that of a windowed event too: the busiest minute may lie in it.
 
     Parameters
     ----------
@@ -469,6 +472,7 @@ def declared_roots(  # noqa: PLR0913  every option is a plain, named number
             to_growth=np.zeros(len(dates)),
             lift_x=np.ones(len(dates)),
             basis="assumed",
+            windows=unknown_windows(events, dates, slots=1, lift_x=1.0),
         )
         for name, (today, sigma_log) in declared.items()
     )

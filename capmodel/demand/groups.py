@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 
 from capmodel.demand.design import Design
+from capmodel.demand.event_columns import EVENT_TERMS
 from capmodel.demand.lending import FLEET
 from capmodel.demand.scale import Scale
 from capmodel.demand.uncertainty import PRIOR_DF, SHOCK_PRIOR_SD, EventSpread, Misses
@@ -124,9 +125,9 @@ class _Members:
     event: np.ndarray
     """Which event of its design, shape (K,)."""
     coefficients: np.ndarray
-    """Log effect, shape (K, b)."""
+    """Log effect by the event's terms, 0 for terms that it lacks, shape (K, 11)."""
     error: np.ndarray
-    """Log variance of the day's mean effect, shape (K,)."""
+    """Log variance of the mean effect, shape (K,)."""
     leverage: np.ndarray
     """Share of one day in the effect, shape (K,)."""
     day_variance: np.ndarray
@@ -239,8 +240,9 @@ class _Draft:
         for part, event in np.unique(np.stack([members.part, members.event]), axis=1).T:
             rows = np.flatnonzero((members.part == part) & (members.event == event))
             who = members.column[rows]
-            columns = np.arange(self.designs[part].p)[_columns(self.designs[part], event)]
-            self.beta[part][np.ix_(columns, who)] = effect[rows].T / self.sd[part][who]
+            columns = np.r_[self.designs[part].of_event(event)]
+            own = effect[rows, : len(columns)]
+            self.beta[part][np.ix_(columns, who)] = own.T / self.sd[part][who]
             self.coefficient_sd[part][who, event] = np.sqrt(error[rows])
             self.pooled[part][who, event] = only is None
             twice = ~np.isnan(members.variance[rows])
@@ -274,12 +276,6 @@ def _tag_siblings(
             yield members.pick(chosen), once
 
 
-def _columns(design: Design, event: int) -> slice:
-    block = design.block("event")
-    width = block.hour.shape[1]
-    return slice(block.start + event * width, block.start + (event + 1) * width)
-
-
 def _members(parts: Sequence[Fitted], event: str, groups: Mapping[str, str]) -> _Members:
     found = [
         _members_of(part, where, part.design.event_names.index(event), groups)
@@ -290,17 +286,17 @@ def _members(parts: Sequence[Fitted], event: str, groups: Mapping[str, str]) -> 
 
 
 def _members_of(part: Fitted, where: int, event: int, groups: Mapping[str, str]) -> _Members:
-    columns = _columns(part.design, event)
     seen = np.flatnonzero(part.spread.n[:, event] > 0)
+    own = part.beta[part.design.of_event(event)][:, seen] * part.scale.sd[seen]
     twice = part.spread.n[seen, event] > 1
     return _Members(
         part=np.full(len(seen), where),
         column=seen,
         event=np.full(len(seen), event),
-        coefficients=(part.beta[columns][:, seen] * part.scale.sd[seen]).T,
+        coefficients=np.pad(own.T, ((0, 0), (0, EVENT_TERMS - len(own)))),
         error=part.spread.coefficient_sd[seen, event] ** 2,
         leverage=part.spread.leverage[seen, event],
-        day_variance=part.spread.day_variance[seen],
+        day_variance=part.spread.day_variance[seen, event],
         variance=np.where(twice, part.spread.variance[seen, event], np.nan),
         spare=part.spread.n[seen, event] - 1,
         group=np.array([groups.get(part.services[s], FLEET) for s in seen], dtype=str),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from capmodel.demand.design import HOURS, Design
+from capmodel.demand.design import Design
+from capmodel.demand.event_columns import EVENT_TERMS
 
 if TYPE_CHECKING:
     from capmodel.demand.uncertainty import EventSpread
@@ -61,11 +62,9 @@ class LentEvent:
 
     donors: tuple[str, ...]
     coefficients: np.ndarray
-    """Mean coefficients, shape (b,)."""
-    hours: np.ndarray
-    """Mean log effect by hour, shape (24,)."""
+    """Mean coefficients of the event's terms, 0 for terms that nobody has, shape (11,)."""
     sd: float
-    """Log standard deviation of the day's effect between donors."""
+    """Log standard deviation of the mean effect between donors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,17 +101,15 @@ class Lender:
     def prior(self, design: Design, services: Sequence[str], sd: np.ndarray) -> np.ndarray:
         """Return the coefficients toward which short histories are held, shape (p, S) [z]."""
         log_prior = np.zeros((design.p, len(services)))
-        block = design.block("event")
-        width = block.hour.shape[1]
+        columns = [design.of_event(e) for e in range(len(design.event_names))]
         for s, service in enumerate(services):
             group = self.groups.get(service, FLEET)
             for name, values in self.blocks.get(group, self.blocks[FLEET]).items():
                 log_prior[design.block(name).columns, s] = values
-            for e, name in enumerate(design.event_names):
+            for own, name in zip(columns, design.event_names, strict=True):
                 lent = self.event(service, name)
                 if lent is not None:
-                    start = block.start + e * width
-                    log_prior[start : start + width, s] = lent.coefficients
+                    log_prior[own, s] = lent.coefficients[: own.stop - own.start]
         return np.asarray(log_prior / sd)
 
 
@@ -147,26 +144,24 @@ def _lent_events(
 ) -> dict[tuple[str, str], LentEvent]:
     donors: dict[tuple[str, str], list[str]] = {}
     rows: dict[tuple[str, str], list[np.ndarray]] = {}
-    hour = np.zeros((HOURS, 0))
     for part in lending:
-        block = part.design.block("event")
-        hour = block.hour
-        own = part.log_beta[block.columns].reshape(block.n_day, hour.shape[1], len(part.services))
+        log_beta = part.log_beta
+        own = [log_beta[part.design.of_event(e)] for e in range(len(part.design.event_names))]
         for group, s in _memberships(part.services, groups):
             for e in np.flatnonzero(part.spread.n[s] > 0):
                 key = group, part.design.event_names[e]
                 donors.setdefault(key, []).append(part.services[s])
-                rows.setdefault(key, []).append(own[e][:, s])
-    return {key: _lent(donors[key], several, hour) for key, several in sorted(rows.items())}
+                # A window that was longer for some has more terms there.
+                few = EVENT_TERMS - len(own[e])
+                rows.setdefault(key, []).append(np.pad(own[e][:, s], (0, few)))
+    return {key: _lent(donors[key], several) for key, several in sorted(rows.items())}
 
 
-def _lent(donors: Sequence[str], rows: Sequence[np.ndarray], hour: np.ndarray) -> LentEvent:
-    mean = np.mean(rows, axis=0)
-    # The first coefficient is the day's mean log effect: the other terms have mean zero.
+def _lent(donors: Sequence[str], rows: Sequence[np.ndarray]) -> LentEvent:
+    # The first coefficient is the mean log effect: the other terms have mean zero.
     sd = float(np.std([row[0] for row in rows], ddof=1)) if len(rows) > 1 else 0.0
     return LentEvent(
         donors=tuple(sorted(donors)),
-        coefficients=mean,
-        hours=hour @ mean,
+        coefficients=np.mean(rows, axis=0),
         sd=max(sd, ONE_DONOR_SD if len(rows) == 1 else LEAST_DONOR_SD),
     )

@@ -158,6 +158,26 @@ def _censored(
     return cube > 0, notes
 
 
+def _demand_of_nodes(
+    history: History,
+) -> tuple[list[tuple[str, str, np.ndarray]], list[Finding], list[Finding]]:
+    """Return (name, quantity, series) of nodes with demand; what is refused; what is noted."""
+    arrays = _offered(history.masked())
+    rows: list[tuple[str, str, np.ndarray]] = []
+    refused: list[Finding] = []
+    notes: list[Finding] = []
+    for row, name in enumerate(history.services):
+        # Named from the unmasked history, so that a service masked everywhere is refused by name.
+        measured = history.measured(name)
+        quantity = next((q for q in DEMAND_QUANTITIES if q in measured), None)
+        if quantity is None:
+            finding = _without_demand(name, is_empty=not measured)
+            (refused if finding.severity == "error" else notes).append(finding)
+            continue
+        rows.append((name, quantity, arrays[quantity][row]))
+    return rows, refused, notes
+
+
 def read_panel(history: History) -> Panel:
     """Fold a history's demand into local days and set unusable services aside.
 
@@ -186,19 +206,7 @@ def read_panel(history: History) -> Panel:
             expected="hourly or finer demand, or daily means",
             do="Give hourly data.",
         )
-    arrays = _offered(history.masked())
-    rows: list[tuple[str, str, np.ndarray]] = []
-    refused: list[Finding] = []
-    notes: list[Finding] = []
-    for row, name in enumerate(history.services):
-        # Named from the unmasked history, so that a service masked everywhere is refused by name.
-        measured = history.measured(name)
-        quantity = next((q for q in DEMAND_QUANTITIES if q in measured), None)
-        if quantity is None:
-            finding = _without_demand(name, is_empty=not measured)
-            (refused if finding.severity == "error" else notes).append(finding)
-            continue
-        rows.append((name, quantity, arrays[quantity][row]))
+    rows, refused, notes = _demand_of_nodes(history)
     if not rows:
         raise _nothing_usable(refused + notes)
     stacked = np.stack([series for _, _, series in rows])

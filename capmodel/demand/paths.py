@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from capmodel.demand.scale import LOG_OFFSET
+from capmodel.demand.luck import EventLuck, mixed, normal_scores
+from capmodel.demand.shapes import Dice, HourLuck, Shape
 from capmodel.demand.uncertainty import DRIFT_DAYS
+from capmodel.demand.windows import EventWindow
 from capmodel.errors import InputError, nearest
 from capmodel.history.localtime import hours_in, local_days, midnights
 from capmodel.schema import Basis, order_statistic, rng_for
@@ -56,21 +58,27 @@ class RootPaths:
     event: tuple[str, ...]
     """Event day's name or '', N of them."""
     shape: np.ndarray
-    """Hour means at the fitted median level with day noise, shape (D or 1, N, H) [`quantity`]."""
+    """Hour means at the fitted median level with day noise, shape (D or 1, N, H) [`quantity`].
+
+    The luck of windowed events is in it: it strikes some hours of a day only.
+    """
     level: np.ndarray
     """Log error of today's level, shape (D,)."""
     drift: np.ndarray
     """Log error of the trend since today, shape (D or 1, N); dropped when growth is given."""
     shock: np.ndarray
-    """Log error of the event's lift this year, shape (D or 1, N); 0 on ordinary days."""
+    """Log error of the whole-day event's lift this year, (D or 1, N); 0 on other days."""
     to_growth: np.ndarray
     """Log of the fitted level at the day's counterpart last season over the one on the day, (N,).
 
     ``shape * exp(to_growth) * g`` is the counterpart's level times g; NaN where there is none.
     """
     lift_x: np.ndarray
-    """Fitted lift of the day, shape (N,) [ratio]; 1 on ordinary days."""
+    """Lift of the day by its event, shape (N,) [ratio]; of the window where a windowed event names
+    the day; 1 on ordinary days."""
     basis: Basis
+    windows: tuple[EventWindow, ...] = ()
+    """Windowed events, on days with and without another event."""
 
     def demand(self) -> np.ndarray:
         """Return the paths with every factor applied, shape (D, N, H) [`quantity`]."""
@@ -87,20 +95,15 @@ class Outlook:
     dates: np.ndarray
     event: tuple[str, ...]
     luck: tuple[str, ...]
-    """Name of the shock shared by the days of one event in one year, '' on ordinary days."""
+    """Name of the shock shared by the days of one whole-day event in one year, else ''."""
     days_ahead: np.ndarray
     """Days since the last observed one, shape (N,)."""
-    mean: float
-    """Unit of the log series [`quantity`]."""
-    log_median: np.ndarray
-    """Median of ``log(demand / mean + offset)``, shape (N, 24)."""
-    factor: np.ndarray
-    """What an assumed lift multiplies the day by, shape (N,) [ratio]."""
-    residual: np.ndarray
-    """Log residuals of past days, out-of-sample size, shape (R, 24)."""
+    shape: Shape
+    """What draws the hours of each day."""
     level_sd: float
+    level_df: float
     drift_sd: float
-    df: float
+    drift_df: float
     shock_sd: np.ndarray
     shock_df: np.ndarray
     coefficient_sd: np.ndarray
@@ -110,6 +113,7 @@ class Outlook:
     """The same of the trend's error [ratio]."""
     to_growth: np.ndarray
     lift_x: np.ndarray
+    windows: tuple[EventWindow, ...]
     basis: Basis
 
 
@@ -156,17 +160,6 @@ def check_horizon(start: str | dt.date, end: str | dt.date) -> np.ndarray:
     return np.arange(first, stop)
 
 
-def normal_scores(rng: np.random.Generator, draws: int) -> np.ndarray:
-    """Return standard normal draws that are a permutation of evenly spaced quantiles.
-
-    Their sample quantiles are those of the normal distribution, with no sampling noise; the
-    order is random, so different streams are independent.
-    """
-    from scipy.special import ndtri  # noqa: PLC0415  the package loads faster without it
-
-    return np.asarray(ndtri((rng.permutation(draws) + 0.5) / draws))
-
-
 def draw_weeks(dates: np.ndarray, past: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
     """Return which past day stands for each future day on each path, shape (D, N).
 
@@ -207,29 +200,33 @@ def draw_root(outlook: Outlook, *, source: np.ndarray, seed: int, draws: int) ->
     source
         Past day for each path and future day, from :func:`draw_weeks`, shape (D, N).
     seed, draws
-        Streams are named ("level", service), ("drift", service), ("shock", service, event); those
-        that all services share ("season", "drift"), ("season", "shock", event).
+        Streams are named ("level", service), ("drift", service), ("shock", service, event) and, for
+        services that are counted, ("counts", service); those that all services share ("season",
+        "drift"), ("season", "shock", event).
     """
     rng = rng_for(seed, "level", outlook.service)
-    level = outlook.level_sd * normal_scores(rng, draws) * _t_scale(rng, outlook.df, draws)
-    # Before exp over paths, days and hours: past residuals are few, so their factors are reused.
-    noise = np.exp(outlook.residual)[source]
-    noise *= np.exp(outlook.log_median)
-    noise -= LOG_OFFSET
-    np.maximum(noise, 0.0, out=noise)
-    noise *= (outlook.mean * outlook.factor)[:, None]
+    level = outlook.level_sd * normal_scores(rng, draws) * _t_scale(rng, outlook.level_df, draws)
+    drift = _drift(outlook, seed=seed, draws=draws)
+    shock = _shock(outlook, seed=seed, draws=draws)
+    dice = Dice(
+        source=source,
+        luck=level[:, None] + drift + shock,
+        rng=rng_for(seed, "counts", outlook.service),
+        hours=_hour_luck(outlook, seed=seed, draws=draws),
+    )
     return RootPaths(
         service=outlook.service,
         quantity=outlook.quantity,
         dates=outlook.dates,
         event=outlook.event,
-        shape=noise,
+        shape=outlook.shape.draw(dice),
         level=level,
-        drift=_drift(outlook, seed=seed, draws=draws),
-        shock=_shock(outlook, seed=seed, draws=draws),
+        drift=drift,
+        shock=shock,
         to_growth=outlook.to_growth,
         lift_x=outlook.lift_x,
         basis=outlook.basis,
+        windows=outlook.windows,
     )
 
 
@@ -241,45 +238,43 @@ def _t_scale(rng: np.random.Generator, df: float, draws: int) -> np.ndarray:
 def _drift(outlook: Outlook, *, seed: int, draws: int) -> np.ndarray:
     """Draw a random walk from the last observed day: sd ``drift_sd * sqrt(days / 90)``, (D, N)."""
     rng = rng_for(seed, "drift", outlook.service)
-    scale = outlook.drift_sd * _t_scale(rng, outlook.df, draws)
+    scale = outlook.drift_sd * _t_scale(rng, outlook.drift_df, draws)
     step = np.sqrt(np.diff(np.maximum(outlook.days_ahead, 0), prepend=0) / DRIFT_DAYS)
     shape = (draws, len(step))
     common = rng_for(seed, "season", "drift").standard_normal(shape)
-    walk = _mixed(common, rng.standard_normal(shape), outlook.drift_shared) * step
+    walk = mixed(common, rng.standard_normal(shape), outlook.drift_shared) * step
     return np.asarray(np.cumsum(walk, axis=1) * scale[:, None])
 
 
-def _mixed(common: np.ndarray, own: np.ndarray, share: float) -> np.ndarray:
-    """Return standard normal draws of which `share` of the variance is the common ones'."""
-    return np.asarray(np.sqrt(share) * common + np.sqrt(1 - share) * own)
-
-
 def _shock(outlook: Outlook, *, seed: int, draws: int) -> np.ndarray:
-    """Draw how much each event differs this year, and the error of its fitted effect, (D, N).
-
-    Both stem from single seasons, this one and the past ones, so both are shared by services to the
-    same degree.
-    """
-    from scipy.special import gammaincinv  # noqa: PLC0415  the package loads faster without it
-
+    """Draw how much each whole-day event differs this year, with its effect's error, (D, N)."""
     shock = np.zeros((draws, len(outlook.dates)))
     for luck in dict.fromkeys(outlook.luck):
         if not luck:
             continue
-        streams = (
-            rng_for(seed, "season", "shock", luck),
-            rng_for(seed, "shock", outlook.service, luck),
-        )
-        common, own = ((normal_scores(rng, draws), normal_scores(rng, draws)) for rng in streams)
-        season = _mixed(common[0], own[0], outlook.luck_shared)
-        coefficient = _mixed(common[1], own[1], outlook.luck_shared)
-        uniform = streams[0].random(draws)
+        drawn = _event_luck(outlook, luck, seed=seed, draws=draws)
         for n in (i for i, name in enumerate(outlook.luck) if name == luck):
-            df = outlook.shock_df[n]
-            chi2 = 2 * gammaincinv(df / 2, uniform)
-            year = outlook.shock_sd[n] * season * np.sqrt(df / chi2)
-            shock[:, n] = year + outlook.coefficient_sd[n] * coefficient
+            shock[:, n] = drawn.shock(
+                outlook.shock_sd[n], outlook.shock_df[n], outlook.coefficient_sd[n]
+            )
     return shock
+
+
+def _hour_luck(outlook: Outlook, *, seed: int, draws: int) -> tuple[HourLuck, ...]:
+    """Draw the same of each windowed event, which strikes the hours that it covers."""
+    drawn = {
+        luck: _event_luck(outlook, luck, seed=seed, draws=draws)
+        for luck in dict.fromkeys(window.luck for window in outlook.windows)
+    }
+    return tuple(
+        HourLuck(w.day, w.slots, drawn[w.luck].shock(w.shock_sd, w.shock_df, w.coefficient_sd))
+        for w in outlook.windows
+    )
+
+
+def _event_luck(outlook: Outlook, luck: str, *, seed: int, draws: int) -> EventLuck:
+    shared = outlook.luck_shared
+    return EventLuck.of(outlook.service, luck, shared=shared, seed=seed, draws=draws)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

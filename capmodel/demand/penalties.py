@@ -34,7 +34,8 @@ PENALTIES: Final[Mapping[str, float]] = MappingProxyType(
         # almost free: with two past events 0.1 / (2 x 24) of the log lift is lost. The hour shape
         # is held back with growing frequency, because a true shape is smoother than 24 hours of
         # noise.
-        "event": 0.1,  # x max(1, k / 2)**2 for the k-th half period of the day
+        # A window of L hours carries L / 24 of the penalty, so that it loses as little of its own.
+        "event": 0.1,  # x max(1, k / 2)**2 for the k-th half period of the day, or of the window
         "public_weekday": 4.0,  # what public holidays on a weekday share, hour by hour
     }
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DemandModel", "FittedDemand", "Lifts"]
 
 Lifts = Mapping[str, Mapping[str, float]]
-"""Event day (or span) to service to the assumed lift [ratio]."""
+"""Event day (or span) to service to the assumed lift, of a window over its hours [ratio]."""
 
 
 class FittedDemand(Protocol):

@@ -162,17 +162,19 @@ class Systems:
 
     @property
     def day_leverage(self) -> np.ndarray:
-        """24 times the variance factor of each event's mean effect, shape (E,).
+        """The event's hours times the variance factor of its mean effect, shape (E,).
 
-        The hours of a day err together, so a day counts as one observation of 24-fold weight.
+        The hours of an occurrence err together, so that it counts as one observation of 24-fold
+        weight, or as many as a window has hours.
         """
         design = self.window.design
-        block = design.block("event")
-        means = block.start + np.arange(block.n_day) * block.hour.shape[1]
-        unit = np.zeros((design.p, block.n_day), dtype=self.dtype)
-        unit[means, np.arange(block.n_day)] = 1.0
+        count = len(design.event_names)
+        each = list(range(count))
+        means = np.array([design.of_event(e).start for e in each], dtype=np.intp)
+        unit = np.zeros((design.p, count), dtype=self.dtype)
+        unit[means, each] = 1.0
         solved = self.reference(unit)
-        return np.asarray(block.hour.shape[0] * solved[means, np.arange(block.n_day)], dtype=float)
+        return np.asarray(design.event_columns.hours * solved[means, each], dtype=float)
 
 
 def _segment(window: Window, start: int, stop: int, *, quiet: np.ndarray) -> Segment:

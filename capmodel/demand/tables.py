@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from capmodel.demand.cohort import Cohort
-from capmodel.demand.design import HOURS, event_names_on, predict, public_weekday
-from capmodel.demand.scale import restore
+from capmodel.demand.counts import CountCohort
+from capmodel.demand.design import HOURS, predict
+from capmodel.demand.effects import EventEffect
+from capmodel.demand.event_columns import events_on
+from capmodel.demand.outlook import Days, level_log, medians_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.demand.fit import DemandFit
+    from capmodel.events import EventDay
 
 __all__ = ["explain_table", "growth_table", "lifts_table", "summary_table"]
 
@@ -35,6 +39,7 @@ LIFT_COLUMNS: Final = (
     "lift_x",
     "lift_p10",
     "lift_p90",
+    "window_lift_x",
     "peak_hour_lift_x",
     "basis",
     "donors",
@@ -48,43 +53,53 @@ def lifts_table(fit: DemandFit) -> pd.DataFrame:
     """Return one row per service and event with evidence; see :meth:`DemandFit.lifts`."""
     import pandas as pd  # noqa: PLC0415  kept out of import time
 
-    last = {name: i for i, name in enumerate(event_names_on(fit.events, fit.dates)) if name}
-    order = sorted(last)
-    dates = fit.dates[[last[name] for name in order]]
-    public = public_weekday(fit.events, dates) if len(dates) else np.zeros(0, dtype=bool)
+    last = {event.name: event for acting in events_on(fit.events, fit.dates) for event in acting}
+    order = [last[name] for name in sorted(last)]
+    dates = np.array([event.date for event in order], dtype="datetime64[D]")
     rows: list[dict[str, Any]] = []
-    for cohort in fit.cohorts if order else ():
-        quiet = cohort.quiet_log(cohort.design.rows(dates))
-        shared = cohort.public_hours()
-        for s, service in enumerate(cohort.services):
-            for e, event in enumerate(order):
-                effect = fit.effect(service, event)
-                if effect is None:
-                    continue
-                hours = effect.hours + (shared[:, s] if public[e] else 0.0)
-                mean = float(cohort.scale.mean[s])
-                without = restore(quiet[e, :, s], mean)
-                with_event = restore(quiet[e, :, s] + hours, mean)
-                lift = float(with_event.sum() / without.sum())
-                peak = int(with_event.argmax())
-                spread = _t_width(effect.shock_df) * float(
-                    np.hypot(effect.shock_sd, effect.coefficient_sd)
-                )
-                rows.append(
-                    {
-                        "service": service,
-                        "event": event,
-                        "n_events": effect.n_events,
-                        "lift_x": lift,
-                        "lift_p10": lift * np.exp(-spread),
-                        "lift_p90": lift * np.exp(spread),
-                        "peak_hour_lift_x": float(with_event[peak] / without[peak]),
-                        "basis": effect.basis,
-                        "donors": _listed(effect.donors),
-                    }
-                )
+    for part in fit.parts if order else ():
+        medians = medians_of(part, Days.of(fit, dates))
+        for s, service in enumerate(part.services):
+            effects = [fit.effect(service, event.name) for event in order]
+            hours = np.array(
+                [
+                    np.zeros(HOURS) if e is None else e.hours(event.start_hour, event.end_hour)
+                    for e, event in zip(effects, order, strict=True)
+                ]
+            )
+            # What public holidays share is a part of theirs, not of a window's on such a day.
+            without = medians.quiet(s), medians.with_events(s, np.zeros_like(hours))
+            with_events = medians.with_events(s, hours)
+            rows += [
+                _lift_row(service, event, effect, with_events[e], without[event.is_windowed][e])
+                for e, (event, effect) in enumerate(zip(order, effects, strict=True))
+                if effect is not None
+            ]
     frame = pd.DataFrame(rows, columns=list(LIFT_COLUMNS))
     return frame.sort_values(["service", "event"], ignore_index=True)
+
+
+def _lift_row(
+    service: str, event: EventDay, effect: EventEffect, with_event: np.ndarray, without: np.ndarray
+) -> dict[str, Any]:
+    """Return one row of lifts from an event day's hours with and without the event, (24,) each."""
+    covered = slice(event.start_hour, event.end_hour)
+    inside, total = float(with_event[covered].sum()), float(without.sum())
+    outside = float(with_event.sum()) - inside if event.is_windowed else 0.0
+    peak = int(with_event.argmax())
+    spread = _t_width(effect.shock_df) * float(np.hypot(effect.shock_sd, effect.coefficient_sd))
+    return {
+        "service": service,
+        "event": event.name,
+        "n_events": effect.n_events,
+        "lift_x": (outside + inside) / total,
+        "lift_p10": (outside + inside * np.exp(-spread)) / total,
+        "lift_p90": (outside + inside * np.exp(spread)) / total,
+        "window_lift_x": inside / float(without[covered].sum()),
+        "peak_hour_lift_x": float(with_event[peak] / without[peak]),
+        "basis": effect.basis,
+        "donors": _listed(effect.donors),
+    }
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -111,11 +126,12 @@ def growth_table(fit: DemandFit, coming: np.ndarray) -> pd.DataFrame:
     pairs = {"last_season_yoy_x": _pairs(fit, season), "run_rate_yoy_x": _pairs(fit, recent)}
     rows = []
     for service in fit.services:
-        cohort, column = fit.locate(service)
+        part, column = fit.locate(service)
         day_mean = np.full(len(fit.dates), np.nan)
-        day_mean[cohort.first :] = cohort.day_mean[:, column]
-        measured = {name: _typical_ratio(day_mean, *pair) for name, pair in pairs.items()}
-        fitted = _fitted_growth(fit, cohort, column)
+        day_mean[part.first :] = part.day_mean[:, column]
+        ratio = _ratio_of_sums if isinstance(part, CountCohort) else _typical_ratio
+        measured = {name: ratio(day_mean, *pair) for name, pair in pairs.items()}
+        fitted = _fitted_growth(fit, part, column)
         rows.append({"service": service, **measured, "fitted_yoy_x": fitted})
     columns = ["service", "last_season_yoy_x", "run_rate_yoy_x", "fitted_yoy_x"]
     return pd.DataFrame(rows, columns=columns)
@@ -134,9 +150,11 @@ def _pairs(fit: DemandFit, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     days, before = days[kept], before[kept]
     if not len(days):
         return np.zeros(0, dtype=int), np.zeros(0, dtype=int)
-    same = np.array(event_names_on(fit.events, days)) == np.array(
-        event_names_on(fit.events, before)
+    now, then = (
+        [[event.name for event in acting] for acting in events_on(fit.events, some)]
+        for some in (days, before)
     )
+    same = np.array([one == other for one, other in zip(now, then, strict=True)])
     weekday = (days - before).astype(int) % 7 == 0
     kept = same & weekday
     return (days[kept] - fit.dates[0]).astype(int), (before[kept] - fit.dates[0]).astype(int)
@@ -153,14 +171,21 @@ def _typical_ratio(day_mean: np.ndarray, now: np.ndarray, before: np.ndarray) ->
     return float(np.exp(log_ratio[cut : len(log_ratio) - cut].mean()))
 
 
-def _fitted_growth(fit: DemandFit, cohort: Cohort, column: int) -> float:
-    """Return the fitted level of the last 28 days over that of a year (365 days) earlier."""
-    design = cohort.design
-    days = fit.dates[-RUN_RATE_DAYS:]
-    if days[0] - 365 < design.origin:
+def _ratio_of_sums(day_mean: np.ndarray, now: np.ndarray, before: np.ndarray) -> float:
+    """Return the ratio of totals over days known in both years: single days may be empty."""
+    known = ~np.isnan(day_mean[now]) & ~np.isnan(day_mean[before])
+    total = float(day_mean[before][known].sum())
+    if known.sum() < FEWEST_PAIRS or total == 0:
         return np.nan
-    now = cohort.level_log(design.rows(days))[:, column]
-    before = cohort.level_log(design.rows(days - 365))[:, column]
+    return float(day_mean[now][known].sum()) / total
+
+
+def _fitted_growth(fit: DemandFit, part: Cohort | CountCohort, column: int) -> float:
+    """Return the fitted level of the last 28 days over that of a year (365 days) earlier."""
+    days = fit.dates[-RUN_RATE_DAYS:]
+    if days[0] - 365 < fit.dates[part.first]:
+        return np.nan
+    now, before = (level_log(part, d)[:, column] for d in (days, days - 365))
     return float(np.exp((now - before).mean()))
 
 
@@ -170,36 +195,60 @@ def summary_table(fit: DemandFit) -> pd.DataFrame:
 
     rows = []
     for i, service in enumerate(fit.services):
-        cohort, column = fit.locate(service)
-        errors = cohort.errors
+        part, column = fit.locate(service)
         rows.append(
             {
                 "service": service,
                 "quantity": fit.quantities[i],
                 "first_day": str(fit.dates[fit.first_day[i]]),
                 "last_day": str(fit.dates[-1]),
-                "basis": "borrowed" if cohort.is_borrowing else "fitted",
-                "configuration": fit.configurations[int(cohort.weights[:, column].argmax())],
-                "backtest_rms_log": float(cohort.backtest_rms[column]),
-                "level_sd_log": float(errors.level_sd[column]),
-                "drift_sd_log_90d": float(errors.drift_sd[column]),
-                "noise_inflation_x": float(errors.inflation[column]),
+                "basis": "borrowed" if part.is_borrowing else "fitted",
+                **_summary_of(fit, part, column),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _summary_of(fit: DemandFit, part: Cohort | CountCohort, column: int) -> dict[str, Any]:
+    """Return how a service was fitted, and how wrong that may be."""
+    if isinstance(part, CountCohort):
+        counted = part.models[column].errors
+        return {
+            "configuration": "counts",
+            "backtest_rms_log": counted.backtest_rms,
+            "level_sd_log": counted.level_sd,
+            "drift_sd_log_90d": counted.drift_sd,
+            "noise_inflation_x": 1.0,
+        }
+    errors = part.errors
+    return {
+        "configuration": fit.configurations[int(part.weights[:, column].argmax())],
+        "backtest_rms_log": float(part.backtest_rms[column]),
+        "level_sd_log": float(errors.level_sd[column]),
+        "drift_sd_log_90d": float(errors.drift_sd[column]),
+        "noise_inflation_x": float(errors.inflation[column]),
+    }
 
 
 def explain_table(fit: DemandFit, service: str) -> pd.DataFrame:
     """Return item, value, unit; see :meth:`DemandFit.explain`."""
     import pandas as pd  # noqa: PLC0415  kept out of import time
 
-    cohort, column = fit.locate(service)
+    part, column = fit.locate(service)
+    quantity = fit.quantities[fit.services.index(service)]
+    rows = (
+        _explain_counted(part, column, quantity)
+        if isinstance(part, CountCohort)
+        else _explain_logs(fit, part, column, quantity)
+    )
+    return pd.DataFrame(rows, columns=["item", "value", "unit"])
+
+
+def _explain_logs(
+    fit: DemandFit, cohort: Cohort, column: int, quantity: str
+) -> list[tuple[str, float, str]]:
     rows: list[tuple[str, float, str]] = [
-        (
-            "mean demand",
-            float(cohort.scale.mean[column]),
-            fit.quantities[fit.services.index(service)],
-        ),
+        ("mean demand", float(cohort.scale.mean[column]), quantity),
         ("days in the window", float(cohort.design.n_days), "days"),
         ("columns of the design", float(cohort.design.p), "columns"),
     ]
@@ -207,17 +256,36 @@ def explain_table(fit: DemandFit, service: str) -> pd.DataFrame:
         (f"weight of {name}", float(weight), "ratio")
         for name, weight in zip(fit.configurations, cohort.weights[:, column], strict=True)
     ]
-    rows += [
+    return rows + [
         (f"spread of {name}", float(value), "log") for name, value in _block_spreads(cohort, column)
     ]
-    return pd.DataFrame(rows, columns=["item", "value", "unit"])
+
+
+def _explain_counted(
+    cohort: CountCohort, column: int, quantity: str
+) -> list[tuple[str, float, str]]:
+    model = cohort.models[column]
+    clumping = model.clumping
+    return [
+        ("level today", model.today, quantity),
+        ("half-life of the level", float(model.half_life), "weeks"),
+        ("independent arrivals behind the level", model.counted, "arrivals"),
+        ("busiest hour of the week over the level", float(model.profile.max()), "ratio"),
+        ("one event", clumping.event, quantity),
+        ("size of an arrival", clumping.size, quantity),
+        ("variation of sizes", clumping.size_variance, "ratio^2"),
+        ("luck of an hour", clumping.hour, "ratio^2"),
+        ("luck of a day", clumping.day, "ratio^2"),
+        ("luck of a week", clumping.week, "ratio^2"),
+        ("silent days", clumping.silent, "ratio"),
+    ]
 
 
 def _block_spreads(cohort: Cohort, column: int) -> Iterable[tuple[str, float]]:
     """Yield the log standard deviation that each block contributes over the window."""
     design = cohort.design
     rows = design.rows(design.origin + np.arange(design.n_days))
-    for block in design.blocks:
-        beta = np.where(design.mask(block.name), cohort.beta[:, column], 0.0)[:, None]
+    for name in dict.fromkeys(block.name for block in design.blocks):
+        beta = np.where(design.mask(name), cohort.beta[:, column], 0.0)[:, None]
         part = predict(design, rows, beta).reshape(-1, HOURS)
-        yield block.name, float(part.std() * cohort.scale.sd[column])
+        yield name, float(part.std() * cohort.scale.sd[column])

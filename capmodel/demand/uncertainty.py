@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from capmodel.demand.event_columns import WHOLE_DAY, WindowDay
 from capmodel.demand.solve import Selection, cut_error
 from capmodel.demand.systems import Systems
 from capmodel.history.arrays import sorted_median
@@ -50,8 +51,8 @@ INFLATION_RANGE: Final = (1.0, 3.0)
 """Out-of-sample / in-sample noise is kept within [ratio]; below 1 would be luck."""
 AMBIENT_DAYS: Final = 7
 """Days on either side of an event that say where the level stood."""
-SEEN_HOURS: Final = 12
-"""Hours of an event day that must be observed for it to count as a precedent."""
+SEEN_SHARE: Final = 0.5
+"""Share of an event's hours that must be observed for a day to count as a precedent [ratio]."""
 WEEK: Final = 7
 
 
@@ -248,7 +249,7 @@ class EventSpread:
     leverage: np.ndarray
     """Share of one event day in its fitted mean effect."""
     day_variance: np.ndarray
-    """Log variance of an ordinary day's mean, shape (S,)."""
+    """Log variance of an ordinary day's mean over the event's hours."""
     censored: np.ndarray
     """Whether a past occurrence holds lower bounds, bool."""
     pooled: np.ndarray
@@ -294,13 +295,14 @@ def event_spread(
     *,
     event_of_day: np.ndarray,
     leverage: np.ndarray,
+    windowed: Sequence[WindowDay] = (),
     censored: np.ndarray | None = None,
 ) -> EventSpread:
     """Return how much each event differed between its own years.
 
-    An occurrence deviates by the demand-weighted mean log residual of its day, less where the level
-    stood in the fortnight around it. The effect's standard error follows from the leverage of a
-    whole day, because the hours of one day err together:
+    An occurrence deviates by the demand-weighted mean log residual of its day (of its hours, where
+    it is a window), less where the level stood in the fortnight around it. The effect's standard
+    error follows from the leverage of a whole day, because the hours of one day err together:
     ``coefficient_sd^2 = leverage * (shock_sd^2 + day_sd^2)``.
 
     Parameters
@@ -310,24 +312,33 @@ def event_spread(
     weight
         Fitted demand, shape (N, 24, S); None weighs all hours alike.
     event_of_day
-        Index of each day's event, -1 on ordinary days, shape (N,).
+        Index of each day's whole-day event, -1 on other days, shape (N,).
     leverage
         Leverage of one event day on its own mean, shape (E,).
+    windowed
+        Days and hours of windowed events.
     censored
         Hours that are lower bounds, shape (N, 24, S) bool; None: there are none.
     """
-    day = _day_residual(residual, weight)
-    calm = np.where((event_of_day < 0)[:, None], day, np.nan)
+    seen = _occurrences(event_of_day, windowed, count=len(leverage))
+    by_hours = {
+        hours: _hours_residual(residual, weight, hours)
+        for hours in {WHOLE_DAY, *(o.hours for several in seen for o in several)}
+    }
+    is_calm = np.ones(len(residual), dtype=bool)
+    is_calm[[o.day for several in seen for o in several]] = False
+    calm = {hours: np.where(is_calm[:, None], day, np.nan) for hours, day in by_hours.items()}
+    noise = {hours: _mean_known(day[:, None, :] ** 2) for hours, day in calm.items()}
     shape = (residual.shape[2], len(leverage))
-    n, variance = np.zeros(shape, dtype=int), np.zeros(shape)
+    n, variance, day_variance = np.zeros(shape, dtype=int), np.zeros(shape), np.zeros(shape)
     deviation = []
-    for e in range(len(leverage)):
-        days = np.flatnonzero(event_of_day == e)
-        gaps = np.array([day[d] - _ambient(calm, int(d)) for d in days]).reshape(
-            len(days), shape[0]
-        )
+    for e, several in enumerate(seen):
+        gaps = np.array(
+            [by_hours[o.hours][o.day] - _ambient(calm[WHOLE_DAY], o.day) for o in several]
+        ).reshape(len(several), shape[0])
         n[:, e] = (~np.isnan(gaps)).sum(axis=0)
         variance[:, e] = _variance_known(gaps)
+        day_variance[:, e] = np.mean([noise[o.hours] for o in several], axis=0)
         mean = np.where(np.isnan(gaps), 0, gaps).sum(axis=0) / np.maximum(n[:, e], 1)
         deviation.append(np.where(n[:, e] > 1, gaps - mean, np.nan))
     spread = EventSpread(
@@ -336,38 +347,61 @@ def event_spread(
         deviation=tuple(deviation),
         coefficient_sd=np.zeros(shape),
         leverage=np.maximum(leverage, 1 / np.maximum(n, 1)),
-        day_variance=_mean_known(calm[:, None, :] ** 2),
-        censored=censored_events(event_of_day, censored, shape=shape),
+        day_variance=day_variance,
+        censored=_censored_events(seen, censored, shape=shape),
         pooled=np.zeros(shape, dtype=bool),
     )
-    error = spread.leverage * (spread.shock_sd**2 + spread.day_variance[:, None])
+    error = spread.leverage * (spread.shock_sd**2 + spread.day_variance)
     return replace(spread, coefficient_sd=np.sqrt(error))
 
 
-def censored_events(
-    event_of_day: np.ndarray, censored: np.ndarray | None, *, shape: tuple[int, int]
+class _Occurrence(NamedTuple):
+    """An event on one day of the training window, and the hours that it covers there."""
+
+    day: int
+    hours: tuple[int, int]
+
+
+def _occurrences(
+    event_of_day: np.ndarray, windowed: Sequence[WindowDay], *, count: int
+) -> list[list[_Occurrence]]:
+    """Return the occurrences of each event, by day."""
+    out: list[list[_Occurrence]] = [[] for _ in range(count)]
+    for day in np.flatnonzero(event_of_day >= 0).tolist():
+        out[event_of_day[day]].append(_Occurrence(day, WHOLE_DAY))
+    for event, day, start, end in windowed:
+        out[event].append(_Occurrence(day, (start, end)))
+    return [sorted(several) for several in out]
+
+
+def _censored_events(
+    seen: Sequence[Sequence[_Occurrence]], censored: np.ndarray | None, *, shape: tuple[int, int]
 ) -> np.ndarray:
     """Return which events of which services hold lower bounds, shape (S, E) bool."""
     out = np.zeros(shape, dtype=bool)
     if censored is not None:
-        by_day = np.asarray(censored.any(axis=1))
-        for e in range(shape[1]):
-            out[:, e] = by_day[event_of_day == e].any(axis=0)
+        for e, several in enumerate(seen):
+            for day, hours in several:
+                out[:, e] |= censored[day, slice(*hours)].any(axis=0)
     return out
 
 
-def _day_residual(residual: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+def _hours_residual(
+    residual: np.ndarray, weight: np.ndarray | None, hours: tuple[int, int]
+) -> np.ndarray:
     """Return each day's demand-weighted mean residual, NaN where most is gap, shape (N, S)."""
+    residual = residual[:, slice(*hours)]
     gap = np.isnan(residual)
-    hours = residual.shape[1] - gap.sum(axis=1, dtype=np.uint8)
+    count = residual.shape[1] - gap.sum(axis=1, dtype=np.uint8)
     known = np.where(gap, 0, residual)
     with np.errstate(invalid="ignore", divide="ignore"):
         if weight is None:
-            day = known.sum(axis=1) / hours
+            day = known.sum(axis=1) / count
         else:
+            weight = weight[:, slice(*hours)]
             total = np.einsum("nhs,nhs->ns", weight, (~gap).astype(weight.dtype))
             day = np.einsum("nhs,nhs->ns", known, weight) / total
-    day[hours < SEEN_HOURS] = np.nan
+    day[count < SEEN_SHARE * residual.shape[1]] = np.nan
     return np.asarray(day, dtype=float)
 
 

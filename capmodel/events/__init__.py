@@ -12,9 +12,14 @@ which one names it, by the tag, in this order:
 3. ``public_holiday`` on its own date,
 4. ``retail``: the smaller retail days (Christmas Eve, Mother's Day, …),
 5. ``public_holiday`` observed on another date (names that end in ``_observed``): on 2027-12-24
-   shops see Christmas Eve, whatever the federal calendar observes.
+   shops see Christmas Eve, whatever the federal calendar observes,
+6. events that cover some hours of the day only (*windows*, ``.add(name, start, end=...)``).
 
 Within one rank the alphabetically first name wins.
+
+Of the events of whole days only the one that names the day *acts* on it: Christmas Eve, not also
+Christmas observed. Windows act besides it: on a Black Friday with a sale in the evening both count
+(`Events.acting`).
 
 `Events.counterpart` gives the day of last season that a day compares with:
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from capmodel.errors import InputError, nearest
-from capmodel.events.days import PUBLIC_HOLIDAY, EventDay, day_name
+from capmodel.events.days import DAY_HOURS, PUBLIC_HOLIDAY, EventDay, day_name
 from capmodel.events.rules import country_days, snake, thanksgiving, us_retail_days
+from capmodel.events.windows import MOST_DAYS, local_day, shown, window_parts
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 __all__ = ["Events"]
@@ -121,7 +121,15 @@ class Events:
         """
         return cls(tuple(country_days(code, first_year, last_year, subdiv=subdiv)))
 
-    def add(self, name: str, start: str | dt.date, *, days: int = 1, tag: str = "custom") -> Events:
+    def add(
+        self,
+        name: str,
+        start: str | dt.date,
+        *,
+        days: int | None = None,
+        end: str | dt.date | None = None,
+        tag: str = "custom",
+    ) -> Events:
         """Return a calendar with one more occurrence of an event of your own.
 
         Its days are named `name`, ``name_day_2``, … (``prime_day``, ``prime_day_2``), and their
@@ -129,22 +137,30 @@ class Events:
         name in another year adds an occurrence, which is what lets a model learn its effect.
         Another occurrence of a known event keeps that event's tag.
 
+        With an `end` the event is a window of the wall clock: it covers the hours from `start` to
+        before `end`. A window that crosses midnight has a part on each local day, named like the
+        days of a longer event, each with an effect of its own.
+
         Parameters
         ----------
         name
             snake_case.
         start
-            First local day, a date or ISO text.
+            First local day, a date or ISO text; with an `end` the local time on the hour
+            (``"2026-11-20T18:00"``), a date then meaning its midnight.
         days
-            Length [days].
+            Length [days], 1 where neither this nor `end` is given.
+        end
+            Local time on the hour at which a window ends, ISO text or a datetime without a zone.
         tag
             Group whose effect stands in while the event has no history of its own.
 
         Raises
         ------
         InputError
-            For a name that is not snake_case, a start that is no date, fewer than one day, a name
-            that the calendar already has on that date, or a known event with another tag.
+            For a name that is not snake_case, a start that is no date, fewer than one day, both
+            `days` and `end`, a window that is empty or off the hour or has a time zone, a name that
+            the calendar already has on that date, or a known event with another tag.
 
         Examples
         --------
@@ -154,10 +170,13 @@ class Events:
         ('launch', 'launch_day_2', 'launch_day_3')
         >>> [str(date) for date in launch.dates_of("launch_day_2")]
         ['2025-11-22', '2026-11-21']
+        >>> sale = Events.none().add("night_sale", "2026-11-20T22:00", end="2026-11-21T02:00")
+        >>> [(day.name, day.start_hour, day.end_hour) for day in sale]
+        [('night_sale', 22, 24), ('night_sale_day_2', 0, 2)]
         """
         where = f"event {name}"
-        first = _date(start, where=f"{where}: start")
-        _check_event(name, days=days, tag=tag)
+        _check_names(name, tag)
+        parts = _parts(name, start, days=days, end=end)
         known = next((day.tag for day in self.days if name in (day.name, day.span)), tag)
         if tag not in (known, "custom"):
             raise InputError.of(
@@ -168,8 +187,8 @@ class Events:
             )
         public = known == PUBLIC_HOLIDAY
         new = [
-            EventDay(day_name(name, i), first + dt.timedelta(i), name, known, public)
-            for i in range(days)
+            EventDay(day_name(name, i), date, name, known, public, first, last)
+            for i, (date, first, last) in enumerate(parts)
         ]
         for day in new:
             if any(other.name == day.name for other in self.on(day.date)):
@@ -237,6 +256,21 @@ class Events:
         """
         return next(iter(self.on(date)), None)
 
+    def acting(self, date: str | dt.date | np.datetime64) -> tuple[EventDay, ...]:
+        """Return the events that change a date's demand: the primary one, and every window.
+
+        Examples
+        --------
+        >>> events = Events.us_retail(2027, 2027).add(
+        ...     "flash_sale", "2027-12-24T18:00", end="2027-12-24T22:00"
+        ... )
+        >>> [day.name for day in events.on("2027-12-24")]
+        ['christmas_eve', 'christmas_observed', 'flash_sale']
+        >>> [day.name for day in events.acting("2027-12-24")]
+        ['christmas_eve', 'flash_sale']
+        """
+        return tuple(day for i, day in enumerate(self.on(date)) if i == 0 or day.is_windowed)
+
     def between(
         self, start: str | dt.date | np.datetime64, end: str | dt.date | np.datetime64
     ) -> Events:
@@ -291,40 +325,36 @@ class Events:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per event day: date (ISO text), name, span, tag, public.
+        """Return one row per event day.
+
+        Columns: date (ISO text), name, span, tag, public, start_hour, end_hour (local).
 
         Examples
         --------
-        >>> Events.none().add("launch", "2026-11-20").to_frame()
-                 date    name    span     tag  public
-        0  2026-11-20  launch  launch  custom   False
+        >>> frame = Events.none().add("launch", "2026-11-20").to_frame()
+        >>> print(frame.to_csv(index=False).splitlines()[1])
+        2026-11-20,launch,launch,custom,False,0,24
         """
         import pandas as pd  # noqa: PLC0415  kept out of import time
 
-        rows = [[d.date.isoformat(), d.name, d.span, d.tag, d.public] for d in self.days]
-        return pd.DataFrame(rows, columns=["date", "name", "span", "tag", "public"])
+        columns = ["date", "name", "span", "tag", "public", "start_hour", "end_hour"]
+        rows = [
+            [d.date.isoformat(), d.name, d.span, d.tag, d.public, d.start_hour, d.end_hour]
+            for d in self.days
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def _date(value: object, *, where: str) -> dt.date:
     """Return a local date given as a date, ISO text or numpy day."""
-    if isinstance(value, np.datetime64) and not np.isnat(value):
-        day = value.astype("datetime64[D]")
-        value = day.item() if day == value else value
-    if isinstance(value, str):
-        try:
-            day = dt.date.fromisoformat(value)
-        except ValueError:
-            day = None
-        value = day if day is not None and day.isoformat() == value else value
-    if isinstance(value, dt.datetime) and value.tzinfo is None and value.time() == dt.time():
-        return value.date()
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    do = "Write the local date."
-    raise InputError.of(where, got=repr(value), expected="a date like 2026-11-30", do=do)
+    day = local_day(value)
+    if day is None:
+        do = "Write the local date."
+        raise InputError.of(where, got=repr(value), expected="a date like 2026-11-30", do=do)
+    return day
 
 
-def _check_event(name: str, *, days: object, tag: str) -> None:
+def _check_names(name: str, tag: str) -> None:
     for what, text in (("name", name), ("tag", tag)):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
             raise InputError.of(
@@ -333,6 +363,32 @@ def _check_event(name: str, *, days: object, tag: str) -> None:
                 expected="lower-case letters, digits and _",
                 do=f'Write "{snake(text)}".' if snake(text)[:1].isalpha() else "Rename it.",
             )
-    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= _YEAR:
-        expected, do = f"a whole number from 1 to {_YEAR}", "Write the length in days."
-        raise InputError.of(f"event {name}: days", got=repr(days), expected=expected, do=do)
+
+
+def _parts(
+    name: str, start: object, *, days: object, end: object
+) -> tuple[tuple[dt.date, int, int], ...]:
+    """Return (local day, first hour, hour before which it ends) of each day of an event."""
+    where = f"event {name}"
+    if end is not None:
+        if days is not None:
+            raise InputError.of(
+                f"{where}: days, end",
+                got=f"days {days!r} and end {shown(end)}",
+                expected="one of the two",
+                do="Leave days out: the end says how long the event lasts.",
+            )
+        return window_parts(start, end, where=where)
+    first = local_day(start)
+    if first is None:
+        raise InputError.of(
+            f"{where}: start",
+            got=shown(start),
+            expected="a date like 2026-11-30, or a time together with an end",
+            do='Write the local date; for some hours of it add end="2026-11-30T22:00".',
+        )
+    length = 1 if days is None else days
+    if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= MOST_DAYS:
+        expected, do = f"a whole number from 1 to {MOST_DAYS}", "Write the length in days."
+        raise InputError.of(f"{where}: days", got=repr(days), expected=expected, do=do)
+    return tuple((first + dt.timedelta(i), 0, DAY_HOURS) for i in range(length))

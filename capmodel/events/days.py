@@ -1,4 +1,7 @@
-"""One day of one event: its name, its date, and what it is a part of."""
+"""One day of one event: its name, its date, its hours, and what it is a part of.
+
+This module answers: what is known of an event on one local day?
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["OBSERVED", "PUBLIC_HOLIDAY", "EventDay", "day_name"]
+__all__ = ["DAY_HOURS", "OBSERVED", "PUBLIC_HOLIDAY", "EventDay", "day_name"]
+
+DAY_HOURS: Final = 24
 
 PUBLIC_HOLIDAY: Final = "public_holiday"
 OBSERVED: Final = "_observed"
@@ -15,7 +20,7 @@ OBSERVED: Final = "_observed"
 
 @dataclass(frozen=True, slots=True)
 class EventDay:
-    """One local day of one event."""
+    """One local day of one event, or the hours of it that the event covers."""
 
     name: str
     """The event's name, snake_case: ``cyber_monday``, ``launch_day_2``."""
@@ -27,10 +32,26 @@ class EventDay:
     """The group whose effect stands in where an event has too little history."""
     public: bool
     """Whether the day is a public holiday, on its own date or observed."""
+    start_hour: int = 0
+    """First local hour covered, 0 to 23."""
+    end_hour: int = DAY_HOURS
+    """Local hour before which it ends, 1 to 24."""
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether it covers a part of the day only."""
+        return self.n_hours < DAY_HOURS
+
+    @property
+    def n_hours(self) -> int:
+        """Length on this day [hours]."""
+        return self.end_hour - self.start_hour
 
     @property
     def rank(self) -> int:
-        """Return the place in the order that names days (see the module): 0 comes first."""
+        """Return the place in the order that names days (see the package): 0 comes first."""
+        if self.is_windowed:
+            return 5
         if self.tag == PUBLIC_HOLIDAY:
             return 4 if OBSERVED in self.name else 2
         return {"retail_peak": 1, "retail": 3}.get(self.tag, 0)

@@ -54,8 +54,10 @@ def calendar_yoy_frame(solved: Solved) -> pd.DataFrame:
             past = _day_means(fit.demand, root)
             path = solved.futures.roots[root].root
             hours = path.shape.mean(axis=2)
-            for scenario in solved.request.scenarios:
-                days = np.median(hours * day_factor(path, scenario, spans=spans), axis=0)
+            for scenario, load in zip(solved.request.scenarios, solved.futures.loads, strict=True):
+                own = load.roots[root].root
+                mean = hours if own is path else own.shape.mean(axis=2)
+                days = np.median(mean * day_factor(own, scenario, spans=spans), axis=0)
                 level = np.median(hours, axis=0) * np.exp(path.to_growth)
                 coming = _by_day(path.dates, days)
                 rows += [

@@ -157,7 +157,7 @@ def _root_steps(
     solved: Solved, root: str, at: At, instant: Mapping[str, np.ndarray]
 ) -> Iterator[Factor]:
     """Yield a root's load in an instant: hour mean and burst, or the load where roots meet."""
-    minutes = solved.futures.roots[root]
+    minutes = at.loads.roots[root]
     scenario = solved.request.scenarios[at.scenario]
     event = minutes.root.event[at.day]
     growth = scenario.growth_yoy_x.get(root)
@@ -175,6 +175,11 @@ def _root_steps(
     shown = minutes.root.lift_x[at.day] if lift is None else lift
     if event and math.isfinite(shown):
         words.append(f"lift {shown:.4g} ({'fitted' if lift is None else 'assumed'})")
+    words += [
+        f"{window.event} with lift {window.lift_x:.4g} in its hours"
+        for window in minutes.root.windows
+        if window.day == at.day and window.event != event and math.isfinite(window.lift_x)
+    ]
     if root in scenario.demand_x:
         words.append(f"demand_x {scenario.demand_x[root]:g}")
     if root in scenario.peak:

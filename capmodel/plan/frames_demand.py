@@ -32,8 +32,8 @@ YOY_COLUMNS = [
 ]  # fmt: skip
 GROWTH_COLUMNS = ("last_season_yoy_x", "run_rate_yoy_x")
 LIFT_COLUMNS = [
-    "service", "event", "n_events", "lift_x", "lift_p10", "lift_p90", "peak_hour_lift_x", "basis",
-    "donors",
+    "service", "event", "n_events", "lift_x", "lift_p10", "lift_p90", "window_lift_x",
+    "peak_hour_lift_x", "basis", "donors",
 ]  # fmt: skip
 FIT_COLUMNS = [
     "service", "resource", "term", "value", "low", "high", "unit", "identifiable", "load_max",
@@ -176,6 +176,7 @@ def lifts_frame(solved: Solved) -> pd.DataFrame:
                     "lift_x": lift,
                     "lift_p10": math.nan,
                     "lift_p90": math.nan,
+                    "window_lift_x": lift,
                     "peak_hour_lift_x": math.nan,
                     "basis": "assumed",
                     "donors": f"scenario {scenario.name}",

@@ -24,7 +24,7 @@ from capmodel.capacity.loads import (
 from capmodel.demand import DemandFit, declared_roots
 from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
-from capmodel.scenario import Scenario, assumed_lift, day_factor
+from capmodel.scenario import Scenario, assumed_lift, day_factor, with_window_lifts
 from capmodel.schema import Finding, rng_for
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Futures:
     """Everything random, drawn once: all scenarios share the same luck."""
 
     roots: Mapping[str, RootMinutes]
+    """Before any scenario; what a scenario makes of their hours is in its `loads`."""
     loads: tuple[Loads, ...]
     """One per scenario."""
     calls: Mapping[tuple[str, str], CallRatio]
@@ -90,18 +91,24 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
     for name, gap_x in larger.items():
         weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
     joint = joint_roots(_sharing_groups(fit), weights)
-    roots = {
-        name: root_minutes(
-            path, _burst(fit, path, event_days, request.seed), keep_hours=name in joint
-        )
-        for name, path in paths.items()
-    }
+
+    def minutes_of(path: RootPaths) -> RootMinutes:
+        burst = _burst(fit, path, event_days, request.seed)
+        return root_minutes(path, burst, keep_hours=path.service in joint)
+
+    roots = {name: minutes_of(path) for name, path in paths.items()}
     loads = []
     for scenario, factor in zip(request.scenarios, factors, strict=True):
-        scaled = {
-            name: _with_stated_peak(factor[name], roots[name], scenario, request) for name in roots
+        assumed = {name: with_window_lifts(path, scenario) for name, path in paths.items()}
+        minutes = {
+            name: roots[name] if path is paths[name] else minutes_of(path)
+            for name, path in assumed.items()
         }
-        loads.append(Loads(dates=request.dates, roots=roots, factor=scaled, weights=weights))
+        scaled = {
+            name: _with_stated_peak(factor[name], minutes[name], scenario, request)
+            for name in minutes
+        }
+        loads.append(Loads(dates=request.dates, roots=minutes, factor=scaled, weights=weights))
     return Futures(
         roots=roots,
         loads=tuple(loads),
@@ -167,8 +174,7 @@ def _require_lifts(
     InputError
         With one problem for each scenario, event and root.
     """
-    days = [fit.events.primary(day) for day in request.dates.astype(object)]
-    spans = {day.name: day.span for day in days if day is not None}
+    spans = {day.name: day.span for date in request.dates for day in fit.events.acting(date)}
     problems: dict[tuple[str, str, str], Problem] = {}
     for name, span in spans.items():
         for root in roots:
@@ -302,7 +308,8 @@ def _own_forecasts(
             demand_x=_renamed(scenario.demand_x, root, path.service),
         )
         top_factor = factors[0][root] * weights[path.service][root]
-        top_down = _median_peak(paths[root], top_factor, request.season)
+        caller = with_window_lifts(paths[root], scenario)
+        top_down = _median_peak(caller, top_factor, request.season)
         if top_down == 0:
             continue  # declared to receive nothing: there is no ratio
         result.append(
@@ -321,7 +328,7 @@ def _knows_events(fit: CapacityFit, root: RootPaths, scenario: Scenario, service
     return isinstance(fit.demand, DemandFit) and all(
         fit.demand.effect(service, event) is not None
         or assumed_lift(scenario, root.service, event, spans.get(event, event)) is not None
-        for event in set(root.event) - {""}
+        for event in {*root.event, *(window.event for window in root.windows)} - {""}
     )
 
 

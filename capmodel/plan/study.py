@@ -6,13 +6,14 @@ files it names; everything it computes is computed by :mod:`capmodel.plan.model`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from capmodel import documents
 from capmodel.catalog import Catalog
@@ -76,12 +77,36 @@ class CatalogChoice(_Spec):
 
 
 class EventToAdd(_Spec):
-    """A custom event of one or more local days."""
+    """A custom event of one or more local days, or of some hours of the wall clock."""
 
     name: str
-    start: date
-    days: Annotated[int, Field(ge=1)] = 1
+    start: date | datetime
+    """First local day, or the local time on the hour at which a window starts."""
+    end: datetime | None = None
+    """Local time on the hour at which a window ends; None: the event lasts whole days."""
+    days: Annotated[int, Field(ge=1)] | None = None
+    """Length of an event of whole days, 1 where neither this nor `end` is given."""
     tag: str = "custom"
+
+    @field_validator("start")
+    @classmethod
+    def _midnight_is_a_day(cls, start: date | datetime) -> date | datetime:
+        if isinstance(start, datetime) and start.tzinfo is None and start.time() == time():
+            return start.date()
+        return start
+
+    @field_validator("end", mode="before")
+    @classmethod
+    def _has_an_hour(cls, end: Any) -> Any:
+        text = end.isoformat() if isinstance(end, date) else str(end)
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            msg = f"a time: {text}T00:00 is where the day begins"
+            raise ValueError(msg)
+        return end
+
+    def added_to(self, events: Events) -> Events:
+        """Return the calendar with this event."""
+        return events.add(self.name, self.start, days=self.days, end=self.end, tag=self.tag)
 
 
 class Country(_Spec):
@@ -247,7 +272,7 @@ class Study(_Spec):
         else:
             events = Events.us_retail(first, last) if chosen == "us_retail" else Events.none()
         for event in self.events.add:
-            events = events.add(event.name, event.start, days=event.days, tag=event.tag)
+            events = event.added_to(events)
         return events
 
     def fit(self) -> CapacityFit:

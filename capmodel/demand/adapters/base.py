@@ -22,6 +22,7 @@ from capmodel.demand.adapters.series import Series, Unfit
 from capmodel.demand.design import HOURS, event_names_on
 from capmodel.demand.panel import Panel, read_panel
 from capmodel.demand.paths import DemandForecast, RootPaths, check_horizon
+from capmodel.demand.windows import unknown_windows
 from capmodel.errors import InputError, ModelError, Problem, nearest
 from capmodel.history.localtime import local_cube
 from capmodel.schema import Finding, Findings, rng_for
@@ -185,6 +186,7 @@ class AdaptedFit:
             to_growth=np.full(len(dates), np.nan),
             lift_x=np.where([bool(name) for name in event], np.nan, 1.0),
             basis="fitted",
+            windows=unknown_windows(self.events, dates, slots=shape.shape[2], lift_x=np.nan),
         )
 
     def _horizon(
