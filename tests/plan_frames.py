@@ -303,6 +303,7 @@ def lifts() -> pd.DataFrame:
         [
             {"service": s, "event": e, "n_events": 3 if e != "launch" else 0, "lift_x": x,
              "lift_p10": x * 0.88, "lift_p90": x * 1.14, "peak_hour_lift_x": x * 1.09,
+             "left_out_error": 0.06 if e != "launch" else float("nan"),
              "basis": "fitted" if e != "launch" else "assumed", "donors": ""}
             for s in ("checkouts", "impressions")
             for e, x in (("thanksgiving", 1.6), ("black_friday", 2.6), ("cyber_monday", 3.0),

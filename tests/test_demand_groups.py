@@ -54,6 +54,7 @@ def test_a2_two_novembers_are_not_a_sample():
     assert row["lift_x"] == pytest.approx(np.sqrt(4.2 * 5.4), abs=0.05)
     assert row["n_events"] == 2
     assert row["basis"] == "fitted"
+    assert row["left_out_error"] == pytest.approx(5.4 / 4.2 - 1, abs=0.02)  # each from the other
     assert 2.4 <= row["lift_p10"] <= 3.6
     assert 6.3 <= row["lift_p90"] <= 9.4
 

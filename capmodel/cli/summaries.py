@@ -23,7 +23,7 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "growth": ("service", "last_season_yoy_x", "run_rate_yoy_x", "fitted_yoy_x"),
     "lifts": (
         "service", "event", "n_events", "lift_x", "lift_p10", "lift_p90", "peak_hour_lift_x",
-        "basis",
+        "left_out_error", "basis",
     ),
     "usage": (
         "service", "resource", "term", "value", "low", "high", "unit", "identifiable",

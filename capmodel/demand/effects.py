@@ -5,6 +5,7 @@ This module answers: by how much does this event change this service's day, and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class EventEffect:
     """Log standard error of the effect."""
     basis: Basis
     donors: tuple[str, ...]
+    left_out_error: float = math.nan
+    """How far off its own years were, each predicted from the others [log]; NaN below two."""
     besides: np.ndarray | float = 0.0
     """Log effect by hour of the day that no term holds, shape (24,) or one number."""
 
@@ -122,6 +125,7 @@ def _own(
     return EventEffect(
         terms=part.event_terms(e, column),
         n_events=int(spread.n[column, e]),
+        left_out_error=spread.left_out_error(e, column),
         shock_sd=float(spread.shock_sd[column, e]),
         shock_df=float(spread.shock_df[column, e]),
         coefficient_sd=float(spread.coefficient_sd[column, e]),

@@ -41,6 +41,7 @@ LIFT_COLUMNS: Final = (
     "lift_p90",
     "window_lift_x",
     "peak_hour_lift_x",
+    "left_out_error",
     "basis",
     "donors",
 )
@@ -97,6 +98,7 @@ def _lift_row(
         "lift_p90": (outside + inside * np.exp(spread)) / total,
         "window_lift_x": inside / float(without[covered].sum()),
         "peak_hour_lift_x": float(with_event[peak] / without[peak]),
+        "left_out_error": float(np.expm1(effect.left_out_error)),
         "basis": effect.basis,
         "donors": _listed(effect.donors),
     }

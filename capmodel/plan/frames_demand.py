@@ -33,7 +33,7 @@ YOY_COLUMNS = [
 GROWTH_COLUMNS = ("last_season_yoy_x", "run_rate_yoy_x")
 LIFT_COLUMNS = [
     "service", "event", "n_events", "lift_x", "lift_p10", "lift_p90", "window_lift_x",
-    "peak_hour_lift_x", "basis", "donors",
+    "peak_hour_lift_x", "left_out_error", "basis", "donors",
 ]  # fmt: skip
 FIT_COLUMNS = [
     "service", "resource", "term", "value", "low", "high", "unit", "identifiable", "load_max",
@@ -178,6 +178,7 @@ def lifts_frame(solved: Solved) -> pd.DataFrame:
                     "lift_p90": math.nan,
                     "window_lift_x": lift,
                     "peak_hour_lift_x": math.nan,
+                    "left_out_error": math.nan,
                     "basis": "assumed",
                     "donors": f"scenario {scenario.name}",
                 }

@@ -74,6 +74,7 @@ def _lifts(material: Material) -> list[Block]:
         Column("lift_p10", "P10", "x"),
         Column("lift_p90", "P90", "x"),
         Column("peak_hour_lift_x", "Peak hour", "x"),
+        Column("left_out_error", "Left-out year missed by", "ratio"),
         Column("basis", "Basis", "code"),
         Column("donors", "Pooled with"),
     )
