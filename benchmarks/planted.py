@@ -1,7 +1,7 @@
 """A planted retail fleet: multiplicative, with truths that the model does not share the form of.
 
 This module answers: what would a shop's services have carried, had we known every cause? Profiles
-are sums of bells, growth bends and jumps, days err by AR(1), incidents lift or sink hours, and every
+are sums of bells, growth bends and jumps, days err by AR(1), incidents lift or sink hours, and each
 event differs between its years: partly for all services alike, partly for each.
 """
 

@@ -9,12 +9,13 @@ from scipy.stats import norm, t
 
 from capmodel.demand import Batched
 from capmodel.demand.bands import hour_bands, noise_table
+from capmodel.demand.cohort import Cohort
 from capmodel.demand.uncertainty import OutOfSample
 
 
 def test_widths_add_in_squares():
     quantiles = (0.5, 0.9, 0.99)
-    noise = np.repeat(norm.ppf((0.5, *quantiles))[:, None, None], 4, axis=1) * 0.1
+    noise = np.repeat(np.array(norm.ppf((0.5, *quantiles)))[:, None, None], 4, axis=1) * 0.1
     errors = OutOfSample(
         level_sd=np.array([0.03]), drift_sd=np.array([0.04]), df=7.0, inflation=np.array([1.5])
     )
@@ -51,6 +52,7 @@ def test_bands_agree_with_the_paths():
     fit = Batched().fit(history_of({"a": series}), events=calendar())
     forecast = fit.forecast("2026-03-02", "2026-05-01", draws=2000, seed=4)
     cohort, _ = fit.locate("a")
+    assert isinstance(cohort, Cohort)
     dates = forecast.dates
     ordinary = np.array([not name for name in forecast.draw("a").event])
     log = cohort.quiet_log(cohort.design.rows(dates))

@@ -12,9 +12,9 @@ from capmodel.demand.clumping import (
     CountShape,
     _p_empty,
     _p_silent,
+    _trusted,
     measure_clumping,
     one_event,
-    trusted,
 )
 from capmodel.demand.shapes import Dice
 
@@ -155,7 +155,7 @@ def test_hours_observed_in_part_do_not_hide_the_step():
 
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(1e-3, 1))
 def test_trust_lies_between_prior_and_estimate(estimate, error, prior):
-    found = trusted(estimate, error, prior)
+    found = _trusted(estimate, error, prior)
     slack = 1e-9 * max(estimate, prior)
     assert min(estimate, prior) - slack <= found <= max(estimate, prior) + slack
-    assert trusted(estimate, 0.0, prior) == pytest.approx(estimate)
+    assert _trusted(estimate, 0.0, prior) == pytest.approx(estimate)

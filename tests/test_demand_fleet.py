@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from demand_worlds import TZ, calendar, history_of, planted
 
 from capmodel.demand import Batched
+from capmodel.demand.cohort import Cohort
 from capmodel.errors import InputError
 from capmodel.history import local_cube
 
@@ -63,6 +66,7 @@ def test_medians_are_those_of_the_plans_model(world):
     forecast = fleet.forecast(60)
     for s, name in enumerate(names):
         cohort, column = plan.locate(name)
+        assert isinstance(cohort, Cohort)
         dates = fleet.end + np.arange(60)
         z = cohort.quiet_log(cohort.design.rows(dates))[:, :, column]
         expected = (np.exp(z) - 0.01) * cohort.scale.mean[column]
@@ -129,12 +133,18 @@ def test_the_young_borrow_the_shape_of_the_year(fit):
 def test_appending_weeks_is_nearly_fitting_them(world):
     names, rows = world
     cut = rows.shape[1] - 14 * 24
-    options = {"start": "2024-03-01", "business_tz": TZ, "events": calendar(), "services": names}
-    before = Batched().fit_fleet(rows[:, :cut], **options)
+    fit_fleet = partial(
+        Batched().fit_fleet,
+        start="2024-03-01",
+        business_tz=TZ,
+        events=calendar(),
+        services=names,
+    )
+    before = fit_fleet(rows[:, :cut])
     grown = before.append(rows[:, cut : cut + 7 * 24], days=7).append(
         rows[:, cut + 7 * 24 :], days=7
     )
-    whole = Batched().fit_fleet(rows, **options)
+    whole = fit_fleet(rows)
     assert grown.end == whole.end
     assert grown.appended_days == 14
     medians = [f.forecast(28).values[0] for f in (before, grown, whole)]
@@ -172,15 +182,15 @@ def test_bad_rows_are_set_aside_and_the_others_go_on(world, fit):
 
 def test_wrong_calls_say_what_to_do(world, fit):
     names, rows = world
-    options = {"start": "2024-03-01", "business_tz": TZ, "events": calendar()}
+    fit_fleet = partial(Batched().fit_fleet, start="2024-03-01", business_tz=TZ, events=calendar())
     with pytest.raises(InputError, match="whole local days"):
-        Batched().fit_fleet(rows[:, :-1], **options)
+        fit_fleet(rows[:, :-1])
     with pytest.raises(InputError, match=r"probabilities inside \(0, 1\)"):
-        Batched().fit_fleet(rows, quantiles=(0.5, 1.0), **options)
+        fit_fleet(rows, quantiles=(0.5, 1.0))
     with pytest.raises(InputError, match="2 names for 5 rows"):
-        Batched().fit_fleet(rows, services=["a", "b"], **options)
+        fit_fleet(rows, services=["a", "b"])
     with pytest.raises(InputError, match=r"service_0.*no demand was observed"):
-        Batched().fit_fleet(rows[:1] * np.nan, **options)
+        fit_fleet(rows[:1] * np.nan)
     with pytest.raises(InputError, match="the length of the history"):
         fit.forecast(2000)
     with pytest.raises(InputError, match="28 or fewer"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -36,9 +36,10 @@ def served(offered: pd.Series, *, tag: bool = False, shed: bool = False) -> Hist
     return replace(plain, values=values, tags={"saturated": over[None]} if tag else {})
 
 
-def lift(history: History) -> pd.Series:
+def lift(history: History) -> dict[str, Any]:
     """Return the row of Cyber Monday."""
-    return Batched().fit(history, events=calendar()).lifts().set_index("event").loc["cyber_monday"]
+    table = Batched().fit(history, events=calendar()).lifts().set_index("event")
+    return {str(key): value for key, value in table.loc["cyber_monday"].items()}
 
 
 def test_saturated_hours_are_lower_bounds(offered):
@@ -67,8 +68,9 @@ def test_lower_bounds_are_named(offered):
     assert "shed_per_min" in note.message
     assert panel.censored is not None
     assert panel.censored.sum() == note.data["steps"]
-    assert read_panel(served(offered, tag=True, shed=True)).censored is not None
-    assert not read_panel(served(offered, tag=True, shed=True)).censored.any()
+    counted = read_panel(served(offered, tag=True, shed=True))
+    assert counted.censored is not None
+    assert not counted.censored.any()
 
 
 def test_forecasts_of_a_censored_season_say_so(offered):

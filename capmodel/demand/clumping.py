@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from capmodel.demand.shapes import Dice
 
-__all__ = ["Clumping", "CountShape", "measure_clumping", "one_event", "sums", "trusted"]
+__all__ = ["Clumping", "CountShape", "measure_clumping", "one_event", "sums"]
 
 DAY_PRIOR: Final = 0.1
 """Prior variance of the luck that a day's hours share: 0.1 is 30 % up or down; `assumed`."""
@@ -225,16 +225,17 @@ def measure_clumping(
 
     References
     ----------
-    Cameron, A. C., & Trivedi, P. K. (2013). Regression Analysis of Count Data, 2nd ed., sections
-    3.3 (NB1, NB2) and 9.4 (moments of clustered counts). Cambridge.
-    Jorgensen, B. (1997). The Theory of Dispersion Models, chapter 4 (compound Poisson). Chapman.
+    Cameron, A. C., & Trivedi, P. K. (2013). Regression Analysis of Count Data, 2nd ed., chapters 3
+    (NB1, NB2) and 9 (counts of one subject over time). Cambridge University Press.
+    Jorgensen, B. (1997). The Theory of Dispersion Models, chapter 4 (compound Poisson). Chapman &
+    Hall.
     """
     residual = np.where(seen, values - expected, 0.0)
     mean = np.where(seen, expected, 0.0)
     by_week, week_error = _shared_luck(_weeks(residual.sum(axis=1)), _weeks(mean.sum(axis=1)))
     by_day, day_error = _shared_luck(residual, mean)
-    week = trusted(by_week, week_error, WEEK_PRIOR)
-    day = trusted(max((1 + by_day) / (1 + week) - 1, 0.0), day_error, DAY_PRIOR)
+    week = _trusted(by_week, week_error, WEEK_PRIOR)
+    day = _trusted(max((1 + by_day) / (1 + week) - 1, 0.0), day_error, DAY_PRIOR)
     known, within = _within_hours(np.where(seen, values, 0.0), mean, event=event)
     # Single large arrivals look like lucky hours of their day, but not beside other days.
     beside = _two_variances(residual**2 - by_day * mean**2, mean, mean**2, event=event)[1]
@@ -273,7 +274,7 @@ def _shared_luck(residual: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
     return max(pairs / due, 0.0), float(np.sqrt(max(noise, 0.0)) / due)
 
 
-def trusted(estimate: float, error: float, prior: float) -> float:
+def _trusted(estimate: float, error: float, prior: float) -> float:
     """Return an estimated variance, drawn toward its prior as far as it is uncertain.
 
     ``prior + (estimate - prior) s^2 / (s^2 + error^2)``, s the prior itself or, where more, what
@@ -293,6 +294,11 @@ def _within_hours(
     ``a Y p (1 - p) + b Y^2 p^2 (1 - 2 p + sum p^2)``: conditional on totals, shared luck drops out
     (Hausman, Hall & Griliches 1984). Days that have all their demand in one hour say nothing there;
     where these prevail, the scatter around the mean is taken instead.
+
+    References
+    ----------
+    Hausman, J., Hall, B. H., & Griliches, Z. (1984). Econometric models for count data with an
+    application to the patents-R&D relationship. Econometrica 52(4), 909-938.
     """
     total = values.sum(axis=1, keepdims=True)
     share = mean / np.maximum(mean.sum(axis=1, keepdims=True), np.finfo(float).tiny)

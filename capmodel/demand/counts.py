@@ -2,10 +2,16 @@
 
 This module answers: what may a service ask for that is silent in most hours? Its rate is today's
 level times an hour-of-week profile times the ratio of an event day, each a gamma-Poisson estimate
-that believes a number as far as events were counted; how events clump is :mod:`.clumping`'s. There
-is no trend: a plan that knows of growth assumes it. (The methods for intermittent stock demand,
-Croston's and its kin, smooth the gaps between demands to one number for the next period; a peak
-months ahead needs the week's profile, the event and the clumps.)
+that believes a number as far as events were counted (:mod:`.rates`); how events clump is
+:mod:`.clumping`'s. There is no trend and no yearly season: a plan that knows of growth states it,
+and last season's level is carried over. (The methods for intermittent stock, Croston's (1972) and
+its kin, smooth the gaps between demands to one number for the next period; a peak months ahead
+needs the week's profile, the event and the clumps.)
+
+References
+----------
+Croston, J. D. (1972). Forecasting and stock control for intermittent demands. Operational Research
+Quarterly 23(3), 289-303.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ class DemandFit:
             service, event, n_events, lift_x, lift_p10, lift_p90, window_lift_x (over the hours that
             the event covers; `lift_x` where these are the whole day), peak_hour_lift_x (at the
             busiest hour of the event day), left_out_error (how far off a past occurrence was, when
-            predicted from the others alone [ratio]), basis, donors (comma-separated). Events without any
-            precedent are absent.
+            predicted from the others alone [ratio]), basis, donors (comma-separated). Events
+            without any precedent are absent.
         """
         return lifts_table(self)
 

@@ -110,6 +110,7 @@ class Profile:
     between: float
     """Variance of the rates around the prior, relative to it."""
     scale: float
+    """What makes the sums of total and due equal."""
 
     def by_others(self, past: Past, level: np.ndarray) -> np.ndarray:
         """Return what each hour's rate would be without its own value, shape (N, 24)."""
@@ -124,7 +125,15 @@ def fit_profile(past: Past, level: np.ndarray, clumping: Clumping) -> Profile:
     """Return the rate of each hour of the week over the level.
 
     Hours of the day are shrunk toward each other, weekdays alike, then each hour of the week toward
-    the product of both.
+    the product of both, by gamma priors whose variance the totals tell (empirical Bayes). An hour
+    of the week that was always silent gets no more than three arrivals in all its weeks.
+
+    References
+    ----------
+    Clayton, D., & Kaldor, J. (1987). Empirical Bayes estimates of age-standardized relative risks
+    for use in disease mapping. Biometrics 43(3), 671-681.
+    Hanley, J. A., & Lippman-Hand, A. (1983). If nothing goes wrong, is everything all right? JAMA
+    249(13), 1743-1745.
     """
     total = past.by_cell(past.values)
     exposure = past.by_cell(np.broadcast_to(level[:, None], past.values.shape))
@@ -151,8 +160,7 @@ def fit_profile(past: Past, level: np.ndarray, clumping: Clumping) -> Profile:
 def _between(total: np.ndarray, due: np.ndarray, spread: float) -> float:
     """Return the variance of rates around their prior by moments, relative to the prior.
 
-    ``t = sum((total - due)^2 - spread due) / sum(due^2)`` for totals of variance ``spread due``
-    (Clayton & Kaldor 1987).
+    ``t = sum((total - due)^2 - spread due) / sum(due^2)`` for totals of variance ``spread due``.
     """
     excess = float(((total - due) ** 2 - spread * due).sum() / (due**2).sum())
     return max(excess, 0.0)
@@ -174,7 +182,16 @@ def _believed(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weeks:
-    """A service's weeks; arrays of shape (W,)."""
+    """A service's weeks; arrays of shape (W,).
+
+    Their level is a gamma-Poisson mean that forgets: older totals and exposures count half every
+    half-life, the discounting of Harvey & Fernandes (1989).
+
+    References
+    ----------
+    Harvey, A. C., & Fernandes, C. (1989). Time series models for count or qualitative observations.
+    Journal of Business & Economic Statistics 7(4), 407-417.
+    """
 
     total: np.ndarray
     """Demand of the ordinary hours observed [quantity * h]."""
@@ -287,6 +304,11 @@ def level_errors(weeks: Weeks, half_life: int, prior: ErrorPrior) -> tuple[Count
     degrees of freedom of Satterthwaite (1946), counting being certain of its own. What a quarter
     missed beyond both totals' counting is a random walk's mean over the quarter, a third of its
     variance at the end.
+
+    References
+    ----------
+    Satterthwaite, F. E. (1946). An approximate distribution of estimates of variance components.
+    Biometrics Bulletin 2(6), 110-114.
     """
     due = weeks.exposure * weeks.past_level(half_life)
     variance = weeks.variance(weeks.past_level(half_life))
