@@ -314,7 +314,10 @@ def outlook(
     whole = [None if event is None else effects[event.name] for event in days.whole]
     own = np.array([np.zeros(HOURS) if e is None else e.hours() for e in whole])
     is_event = np.array([event is not None for event in days.whole])
-    ratio = medians.with_events(column, own).sum(axis=1) / medians.quiet(column).sum(axis=1)
+    quiet = medians.quiet(column).sum(axis=1)
+    # A day that is closed without the event has no ratio: what is assumed multiplies it as it is.
+    ratio = np.ones(len(quiet))
+    np.divide(medians.with_events(column, own).sum(axis=1), quiet, out=ratio, where=quiet > 0)
     fitted = np.where(is_event, ratio, 1.0)
     lifts = {event: x for (event, name), x in assumed.items() if name == service}
     either = zip(fitted, days.whole, strict=True)
