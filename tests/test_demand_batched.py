@@ -385,3 +385,19 @@ def test_a_fit_survives_pickling(a1):
         again.forecast(*args, draws=5).paths("checkouts"),
         a1.forecast(*args, draws=5).paths("checkouts"),
     )
+
+
+def test_a_lift_may_be_assumed_to_grow(a1):
+    """From the middle of three past seasons to the next are two years: 1.1 squared."""
+    history = history_of({"checkouts": planted("2023-01-01", "2026-07-01")})
+    grown = Batched(lift_growth_x={"cyber_monday": 1.1}).fit(history, events=calendar())
+    days = ("2026-11-28", "2026-12-03")
+    (plain,) = a1.roots(["checkouts"], *days, draws=20)
+    (more,) = grown.roots(["checkouts"], *days, draws=20)
+    ratio = more.shape.sum(axis=2) / plain.shape.sum(axis=2)
+    monday = plain.event.index("cyber_monday")
+    assert ratio[:, monday] == pytest.approx(1.1**2, rel=0.003)
+    assert np.delete(ratio, monday, axis=1) == pytest.approx(1)
+    assert more.basis == "assumed"
+    with pytest.raises(InputError, match='Did you mean "cyber_monday"'):
+        Batched(lift_growth_x={"cyber_munday": 1.1}).fit(history, events=calendar())

@@ -24,7 +24,7 @@ from capmodel.demand.panel import MANY_ZEROS, Panel, read_panel
 from capmodel.demand.penalties import CONFIGURATIONS
 from capmodel.demand.systems import Systems
 from capmodel.demand.uncertainty import ErrorPrior, fleet_prior, out_of_sample
-from capmodel.errors import nearest
+from capmodel.errors import InputError, Problem, nearest
 from capmodel.schema import Finding, Findings
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ class Batched(BaseModel):
     groups: dict[str, str] = Field(default_factory=dict)
     """Service to the name of its group (storefront, payments, ...): services of a group lend each
     other the effects of events, and young ones the shape of the year."""
+    lift_growth_x: dict[str, Annotated[float, Field(ge=0.5, le=2)]] = Field(default_factory=dict)
+    """Event day (or span) to how much its lift grows in a year [ratio], counted from the middle of
+    its past occurrences; without, lifts stay as they were."""
 
     @field_validator("configurations")
     @classmethod
@@ -125,6 +128,7 @@ class Batched(BaseModel):
         from capmodel.events import Events as Calendar  # noqa: PLC0415  only where none is given
 
         calendar = Calendar.none() if events is None else events
+        _check_names(self.lift_growth_x, calendar)
         panel = read_panel(history)
         zeros = _zero_share(panel)
         silent = zeros > self.counts_above
@@ -150,6 +154,7 @@ class Batched(BaseModel):
             counts=counts,
             lender=lender,
             luck=luck,
+            lift_growth_x=self.lift_growth_x,
             refused=Findings(panel.refused),
             findings=Findings(
                 (*panel.refused, *_routes(panel, zeros, silent), *_unsolved(cohorts))
@@ -243,6 +248,23 @@ class Batched(BaseModel):
                 )
             )
         return cohorts, Lender.of(cohorts, self.groups) if is_long else lender
+
+
+def _check_names(lift_growth_x: Mapping[str, float], events: Events) -> None:
+    """Refuse a growth of an event that the calendar lacks."""
+    known = {*events.names, *events.spans}
+    problems = [
+        Problem(
+            f"lift_growth_x.{name}",
+            "an event that the calendar lacks",
+            f"one of the calendar's {len(known)} names",
+            f'Did you mean "{near}"?' if (near := nearest(name, known)) else "Add it.",
+        )
+        for name in lift_growth_x
+        if name not in known
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _judged_together(

@@ -50,6 +50,12 @@ class EventEffect:
         """
         return effect_hours(self.terms, start_hour, end_hour, besides=self.besides)
 
+    def grown(self, yearly_x: float, years: float) -> EventEffect:
+        """Return the effect with every hour's lift times ``yearly_x ** years``; `assumed`."""
+        terms = self.terms.copy()
+        terms[0] += years * math.log(yearly_x)  # the other terms have mean zero
+        return replace(self, terms=terms, basis="assumed")
+
 
 def event_effect(
     part: Cohort | CountCohort, column: int, event: str, *, lender: Lender | None

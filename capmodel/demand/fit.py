@@ -8,7 +8,7 @@ applied later, to the paths handed out here.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -78,6 +78,8 @@ class DemandFit:
     lender: Lender | None
     luck: Luck
     """Which share of a season's luck all services have in common."""
+    lift_growth_x: Mapping[str, float]
+    """Event day (or span) to how much its lift is assumed to grow in a year [ratio]."""
     refused: Findings
     """Services set aside, each with its reason."""
     findings: Findings
@@ -278,6 +280,20 @@ class DemandFit:
             raise InputError(problems)
         return dates
 
+    def _effect_ahead(self, service: str, event: str, days: Days) -> EventEffect | None:
+        """Return an event's effect in the horizon: grown where somebody assumes that it grows."""
+        effect = self.effect(service, event)
+        yearly_x = self.lift_growth_x.get(event, self.lift_growth_x.get(days.spans[event]))
+        if effect is None or yearly_x is None:
+            return effect
+        occurrences = np.array(self.events.dates_of(event), dtype="datetime64[D]")
+        past = occurrences[(occurrences >= self.dates[0]) & (occurrences <= self.dates[-1])]
+        ahead = occurrences[(occurrences >= days.dates[0]) & (occurrences <= days.dates[-1])]
+        if not len(past):
+            return effect
+        years = (ahead[0].astype(int) - past.astype(int).mean()) / 365.25
+        return effect.grown(yearly_x, float(years))
+
     def _outlooks(
         self, services: tuple[str, ...], dates: np.ndarray, *, lifts: Lifts | None
     ) -> list[Outlook]:
@@ -287,7 +303,7 @@ class DemandFit:
         outlooks, problems = [], []
         for service in services:
             part, _ = self.locate(service)
-            effects = {name: self.effect(service, name) for name in days.spans}
+            effects = {name: self._effect_ahead(service, name, days) for name in days.spans}
             problems += [
                 no_precedent(service, event)
                 for several in days.acting

@@ -314,11 +314,9 @@ def outlook(
     whole = [None if event is None else effects[event.name] for event in days.whole]
     own = np.array([np.zeros(HOURS) if e is None else e.hours() for e in whole])
     is_event = np.array([event is not None for event in days.whole])
-    quiet = medians.quiet(column).sum(axis=1)
-    # A day that is closed without the event has no ratio: what is assumed multiplies it as it is.
-    ratio = np.ones(len(quiet))
-    np.divide(medians.with_events(column, own).sum(axis=1), quiet, out=ratio, where=quiet > 0)
-    fitted = np.where(is_event, ratio, 1.0)
+    fitted = np.where(
+        is_event, _day_ratio(medians.with_events(column, own), medians.quiet(column)), 1
+    )
     lifts = {event: x for (event, name), x in assumed.items() if name == service}
     either = zip(fitted, days.whole, strict=True)
     lift = np.array([f if e is None else lifts.get(e.name, f) for f, e in either])
@@ -353,6 +351,13 @@ def outlook(
         windows=placed.windows,
         basis=worst_basis(bases),
     )
+
+
+def _day_ratio(with_events: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+    """Return days' demand with events over that without, 1 where there is none without, (N,)."""
+    without = quiet.sum(axis=1)
+    ratio = np.ones(len(without))
+    return np.asarray(np.divide(with_events.sum(axis=1), without, out=ratio, where=without > 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
