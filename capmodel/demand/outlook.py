@@ -314,9 +314,8 @@ def outlook(
     whole = [None if event is None else effects[event.name] for event in days.whole]
     own = np.array([np.zeros(HOURS) if e is None else e.hours() for e in whole])
     is_event = np.array([event is not None for event in days.whole])
-    fitted = np.where(
-        is_event, _day_ratio(medians.with_events(column, own), medians.quiet(column)), 1
-    )
+    with_events = medians.with_events(column, own)
+    fitted = np.where(is_event, _day_ratio(with_events, medians.quiet(column)), 1)
     lifts = {event: x for (event, name), x in assumed.items() if name == service}
     either = zip(fitted, days.whole, strict=True)
     lift = np.array([f if e is None else lifts.get(e.name, f) for f, e in either])
