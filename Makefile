@@ -64,6 +64,7 @@ benchmark-speed: $(VENV)/.capmodel-run
 benchmark-accuracy: $(VENV)/.capmodel-dev
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/gaps.py
+	$(BIN)/python benchmarks/last_year.py
 	$(BIN)/python benchmarks/m4.py
 
 benchmark-fleets: $(VENV)/.capmodel-run
