@@ -133,7 +133,9 @@ def _ratio(
 ) -> float:
     if not before or any(day not in past for day in before):
         return float("nan")
-    return float(np.mean([coming[d] for d in days]) / np.mean([past[d] for d in before]))
+    was = float(np.mean([past[d] for d in before]))
+    # A service that is mostly silent may have had no demand then: no ratio.
+    return float(np.mean([coming[d] for d in days])) / was if was > 0 else float("nan")
 
 
 def _moved(month: str, events: Events) -> tuple[str, str]:
