@@ -578,6 +578,7 @@ def test_a_reader_may_stop_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- the shop ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_shop_through_the_command(
     run: Run,
     shop_dir: Path,

@@ -19,6 +19,8 @@ from capmodel.demand.adapters import Ets, Prophet, StlEts, UnobservedComponents
 from capmodel.demand.adapters.classical import _smoothing, _structural
 from capmodel.events import Events
 
+pytestmark = pytest.mark.slow  # Prophet and statsmodels take seconds to load
+
 NOISE = 0.03
 QUICK_WAPE = 0.15
 
