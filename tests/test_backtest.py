@@ -19,7 +19,7 @@ from demand_worlds import TZ, calendar, history_of, planted
 from capmodel.backtest import REFERENCE, Origin, backtest, event_origin, rolling_origins
 from capmodel.backtest.tasks import weekly_naive
 from capmodel.demand import Batched, DemandForecast, RootPaths
-from capmodel.demand.paths import check_horizon
+from capmodel.demand.horizon import check_horizon
 from capmodel.errors import InputError
 from capmodel.events import Events
 from capmodel.history import History, local_cube

@@ -10,11 +10,11 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command import Done, Run, runner
 
 from capmodel.cli import main, progress
 from capmodel.cli.commands import capmodel
@@ -90,28 +90,9 @@ scenarios: {base: {}}
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    """What one call left behind."""
-
-    code: int | str | None
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*args: object) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return Done(stop.value.code, out, err)
-
-    return call
+    return runner(capsys)
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import sys
 import termios
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command import Run, runner
 from demand_worlds import planted
 
-from capmodel.cli import main, progress
+from capmodel.cli import progress
 from capmodel.cli.backtests import MODELS
 
 STUDY = """\
@@ -37,28 +37,9 @@ CALL = ("--models", "batched,seasonal_naive", "--origins", "2", "--horizon-days"
 PLAIN = ("--models", "seasonal_naive", *CALL[2:])
 
 
-@dataclass(frozen=True)
-class Done:
-    """What one call left behind."""
-
-    code: int | str | None
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*args: object) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main(["backtest", *map(str, args)])
-        out, err = capsys.readouterr()
-        return Done(stop.value.code, out, err)
-
-    return call
+    return runner(capsys, "backtest")
 
 
 @pytest.fixture(scope="module")

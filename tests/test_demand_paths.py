@@ -8,7 +8,8 @@ import pytest
 from demand_worlds import TZ, calendar, history_of, planted
 
 from capmodel.demand import Batched
-from capmodel.demand.paths import check_horizon, draw_weeks, normal_scores
+from capmodel.demand.horizon import check_horizon
+from capmodel.demand.paths import draw_weeks, normal_scores
 from capmodel.errors import InputError
 from capmodel.schema import order_statistic, rng_for
 

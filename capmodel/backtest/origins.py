@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
-from capmodel.demand.paths import check_day
+from capmodel.demand.horizon import check_day
 from capmodel.errors import InputError, Problem
 from capmodel.history import hours_in, local_days
 

@@ -19,6 +19,7 @@ from capmodel.demand.counts import CountCohort
 from capmodel.demand.effects import EventEffect, event_effect
 from capmodel.demand.event_columns import events_on
 from capmodel.demand.groups import Luck
+from capmodel.demand.horizon import check_ahead, check_day, check_horizon
 from capmodel.demand.lending import Lender
 from capmodel.demand.outlook import (
     Days,
@@ -28,18 +29,10 @@ from capmodel.demand.outlook import (
     no_precedent,
     outlook,
 )
-from capmodel.demand.paths import (
-    DemandForecast,
-    Outlook,
-    RootPaths,
-    check_day,
-    check_horizon,
-    draw_root,
-    draw_weeks,
-)
+from capmodel.demand.paths import DemandForecast, Outlook, RootPaths, draw_root, draw_weeks
 from capmodel.demand.protocol import Lifts
 from capmodel.demand.tables import explain_table, growth_table, lifts_table, summary_table
-from capmodel.errors import InputError, Problem, nearest
+from capmodel.errors import InputError, nearest
 from capmodel.schema import Findings
 
 if TYPE_CHECKING:
@@ -159,7 +152,7 @@ class DemandFit:
             When an event in the horizon has no precedent and no assumed lift, and for a horizon
             that is empty, in the past, or longer than the history.
         """
-        dates = self._horizon(start, end, draws=draws)
+        dates = check_ahead(start, end, past=self.dates, draws=draws)
         for service in sorted(
             {name for by_service in (lifts or {}).values() for name in by_service}
         ):
@@ -195,7 +188,7 @@ class DemandFit:
         and lifts of other services are left to whoever draws those.
         """
         names = tuple(services)
-        dates = self._horizon(start, end, draws=draws)
+        dates = check_ahead(start, end, past=self.dates, draws=draws)
         outlooks = self._outlooks(names, dates, lifts=lifts)
         source = draw_weeks(dates, self.dates[-RESIDUAL_DAYS:], draws=draws, seed=seed)
         return tuple(draw_root(o, source=source, seed=seed, draws=draws) for o in outlooks)
@@ -250,35 +243,6 @@ class DemandFit:
         acting = events_on(self.events, check_horizon(start, end))
         names = {event.name for several in acting for event in several}
         return all(self.effect(service, name) is not None for name in names)
-
-    def _horizon(self, start: str | dt.date, end: str | dt.date, *, draws: int) -> np.ndarray:
-        dates = check_horizon(start, end)
-        last = self.dates[-1]
-        checks = (
-            (draws < 1, "draws", draws, "at least 1", "Use 1000."),
-            (
-                dates[0] < last,
-                "horizon.start",
-                dates[0],
-                f"a day from {last}, the history's last, onwards",
-                "Fit an earlier part of the history to judge the past.",
-            ),
-            (
-                dates[-1] - last > len(self.dates) * np.timedelta64(1, "D"),
-                "horizon.end",
-                dates[-1],
-                f"at most {len(self.dates)} days ahead, the length of the history",
-                "Shorten the horizon or give a longer history.",
-            ),
-        )
-        problems = [
-            Problem(where, str(got), expected, do)
-            for bad, where, got, expected, do in checks
-            if bad
-        ]
-        if problems:
-            raise InputError(problems)
-        return dates
 
     def _effect_ahead(self, service: str, event: str, days: Days) -> EventEffect | None:
         """Return an event's effect in the horizon: grown where somebody assumes that it grows."""

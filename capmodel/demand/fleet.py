@@ -26,12 +26,12 @@ from capmodel.demand.fleet_input import (
     Chunk,
     Stream,
     checked_quantiles,
-    nothing_usable,
     screened,
 )
 from capmodel.demand.groups import pool_events, shared_luck
+from capmodel.demand.horizon import check_day
 from capmodel.demand.lending import Lender
-from capmodel.demand.paths import check_day
+from capmodel.demand.panel import SHORTEST_DAYS, nothing_usable
 from capmodel.demand.penalties import Configuration
 from capmodel.demand.scale import LOG_OFFSET, Scale
 from capmodel.demand.solve import combined
@@ -287,7 +287,7 @@ def fit_fleet(  # noqa: PLR0913  every option is a plain, named value
                 blocks.append(waiting.popleft().result())
         blocks += [future.result() for future in waiting]
     if systems is None or not (blocks or late):
-        raise nothing_usable(findings)
+        raise nothing_usable(findings, expected=f"{SHORTEST_DAYS} days of hourly demand")
     blocks += _fit_late(late, origin, job, donors=blocks)
     luck = shared_luck([b.spread for b in blocks], [b.misses for b in blocks if b.misses])
     blocks = pool_events(blocks, groups, luck)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.demand.design import HOURS
+from capmodel.demand.panel import SET_ASIDE, SHORTEST_DAYS
 from capmodel.errors import InputError, Problem
 from capmodel.history.grid import FAR_GAP_DAYS, FAR_SHARE
 from capmodel.history.localtime import check_tz, local_days
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "SHORTEST_DAYS",
     "Chunk",
     "Stream",
     "blocks_of_frame",
     "checked_quantiles",
-    "nothing_usable",
     "screened",
 ]
 
@@ -38,8 +37,6 @@ CHUNK: Final = 256
 """Services solved side by side: their arrays fit a few tens of MB."""
 TILE: Final = 64
 """Hours transposed at a time."""
-SHORTEST_DAYS: Final = 14
-"""Fewer observed days than this cannot be fitted [days]."""
 ROWS: Final = 2**16
 """Rows of a frame worked on at a time: their numbers stay in the cache."""
 CELLS: Final = 2**25
@@ -463,7 +460,7 @@ def screened(raw: np.ndarray, names: Sequence[str], position: int) -> tuple[Chun
     findings = []
     for code, mask, text in faults:
         findings += [
-            Finding(code, "error", names[i], f"{names[i]}: {text}; it is set aside")
+            Finding(code, "error", names[i], f"{names[i]}: {text}{SET_ASIDE}")
             for i in np.flatnonzero(mask & ~bad).tolist()
         ]
         bad |= mask
@@ -482,16 +479,3 @@ def _by_hour(raw: np.ndarray) -> np.ndarray:
     for at in range(0, len(out), TILE):  # a tile fits the cache, a whole column does not
         out[at : at + TILE] = raw[:, at : at + TILE].T
     return out.reshape(-1, HOURS, len(raw))
-
-
-def nothing_usable(findings: Sequence[Finding]) -> InputError:
-    """Return the error of a fleet without a usable service, with each one's reason."""
-    return InputError(
-        Problem(
-            where=finding.service,
-            got=finding.message.removeprefix(f"{finding.service}: "),
-            expected=f"{SHORTEST_DAYS} days of hourly demand",
-            do="Give at least one service with demand.",
-        )
-        for finding in findings
-    )

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.demand.design import HOURS, event_names_on
-from capmodel.demand.paths import RootPaths, check_horizon, normal_scores
+from capmodel.demand.horizon import check_horizon
+from capmodel.demand.paths import RootPaths, normal_scores
 from capmodel.demand.windows import unknown_windows
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.history.localtime import check_tz, hours_in, local_days, midnights

@@ -19,10 +19,13 @@ from capmodel.schema import DEMAND_QUANTITIES, SHED_OF, Finding
 if TYPE_CHECKING:
     from capmodel.history import History
 
-__all__ = ["SHORTEST_DAYS", "Panel", "read_panel"]
+__all__ = ["SET_ASIDE", "SHORTEST_DAYS", "Panel", "nothing_usable", "read_panel"]
 
 SHORTEST_DAYS: Final = 14
 """Fewer observed days than this cannot be fitted [days]."""
+EXPECTED: Final = f"{SHORTEST_DAYS} days of hourly demand in {' or '.join(DEMAND_QUANTITIES)}"
+SET_ASIDE: Final = "; the service is set aside and the others go on"
+"""How the reason of a service that cannot be fitted ends, while others can."""
 MANY_ZEROS: Final = 0.30
 """Share of zero hours above which a log model is doubtful [ratio]."""
 MANY_NEGATIVE: Final = 0.01
@@ -97,7 +100,7 @@ def _fault(name: str, values: np.ndarray, *, negative: float) -> Finding | None:
     )
     for is_fault, code, message in checks:
         if is_fault:
-            text = f"{name}: {message}; the service is set aside and the others go on"
+            text = f"{name}: {message}{SET_ASIDE}"
             return Finding(code, "error", name, text, {"days": days})
     return None
 
@@ -208,7 +211,7 @@ def read_panel(history: History) -> Panel:
         )
     rows, refused, notes = _demand_of_nodes(history)
     if not rows:
-        raise _nothing_usable(refused + notes)
+        raise nothing_usable(refused + notes)
     stacked = np.stack([series for _, _, series in rows])
     dates, cube = local_cube(
         stacked, start=history.start, step_min=history.step_min, tz=history.business_tz
@@ -223,7 +226,7 @@ def read_panel(history: History) -> Panel:
     kept = [i for i, fault in enumerate(faults) if fault is None]
     refused += [fault for fault in faults if fault is not None]
     if not kept:
-        raise _nothing_usable(refused)
+        raise nothing_usable(refused)
     values = np.ascontiguousarray(cube[:, :, kept])
     kept_rows = [rows[i] for i in kept]
     censored, bounds = _censored(history, kept_rows)
@@ -242,12 +245,13 @@ def read_panel(history: History) -> Panel:
     )
 
 
-def _nothing_usable(findings: Iterable[Finding]) -> InputError:
+def nothing_usable(findings: Iterable[Finding], *, expected: str = EXPECTED) -> InputError:
+    """Return the error of a fleet without a usable service, with each one's reason."""
     return InputError(
         Problem(
             where=finding.service,
-            got=finding.message.removeprefix(f"{finding.service}: "),
-            expected=f"{SHORTEST_DAYS} days of hourly demand in {' or '.join(DEMAND_QUANTITIES)}",
+            got=finding.message.removeprefix(f"{finding.service}: ").removesuffix(SET_ASIDE),
+            expected=expected,
             do="Give at least one service with demand.",
         )
         for finding in findings

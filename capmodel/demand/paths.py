@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from capmodel.demand.horizon import check_horizon
 from capmodel.demand.luck import EventLuck, mixed, normal_scores
 from capmodel.demand.shapes import Dice, HourLuck, Shape
 from capmodel.demand.uncertainty import DRIFT_DAYS
@@ -34,8 +35,6 @@ __all__ = [
     "DemandForecast",
     "Outlook",
     "RootPaths",
-    "check_day",
-    "check_horizon",
     "draw_root",
     "draw_weeks",
     "normal_scores",
@@ -115,49 +114,6 @@ class Outlook:
     lift_x: np.ndarray
     windows: tuple[EventWindow, ...]
     basis: Basis
-
-
-def check_day(value: str | dt.date, *, where: str) -> np.datetime64:
-    """Return a local day given as a date, a midnight or ISO text.
-
-    Raises
-    ------
-    InputError
-        When it is none of these.
-    """
-    text = str(value)
-    try:
-        day = dt.date.fromisoformat(text[:10])
-    except ValueError:
-        day = None
-    if day is None or text[10:].strip(" T0:"):
-        raise InputError.of(
-            where,
-            got=repr(value),
-            expected="a local date such as '2026-10-01'",
-            do="Give whole local days.",
-        )
-    return np.datetime64(day, "D")
-
-
-def check_horizon(start: str | dt.date, end: str | dt.date) -> np.ndarray:
-    """Return the local days of a horizon, end exclusive.
-
-    Raises
-    ------
-    InputError
-        When a boundary is no date, or the end is not after the start.
-    """
-    first = check_day(start, where="horizon.start")
-    stop = check_day(end, where="horizon.end")
-    if stop <= first:
-        raise InputError.of(
-            "horizon",
-            got=f"start {first}, end {stop}",
-            expected="an end after the start (the end is exclusive)",
-            do="Swap them, or move the end.",
-        )
-    return np.arange(first, stop)
 
 
 def draw_weeks(dates: np.ndarray, past: np.ndarray, *, draws: int, seed: int) -> np.ndarray:

@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict
 from capmodel.demand.adapters.contained import Message, contained
 from capmodel.demand.adapters.series import Series, Unfit
 from capmodel.demand.design import HOURS, event_names_on
-from capmodel.demand.panel import Panel, read_panel
-from capmodel.demand.paths import DemandForecast, RootPaths, check_horizon
+from capmodel.demand.horizon import check_ahead
+from capmodel.demand.panel import SET_ASIDE, Panel, nothing_usable, read_panel
+from capmodel.demand.paths import DemandForecast, RootPaths
 from capmodel.demand.windows import unknown_windows
 from capmodel.errors import InputError, ModelError, Problem, nearest
 from capmodel.history.localtime import local_cube
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AdaptedFit", "Adapter", "Fitted", "Futures", "Sampler", "fit_each", "refusal"]
 
-SET_ASIDE: Final = "; the service is set aside and the others go on"
 QUIET: Final[Mapping[str, int]] = {}
 """No logger to collect from."""
 
@@ -192,40 +192,14 @@ class AdaptedFit:
     def _horizon(
         self, start: str | dt.date, end: str | dt.date, *, draws: int, lifts: Lifts | None
     ) -> np.ndarray:
-        dates = check_horizon(start, end)
-        last, days = self.dates[-1], len(self.dates)
-        checks = (
-            (draws < 1, "draws", draws, "at least 1", "Use 1000."),
-            (
-                dates[0] < last,
-                "horizon.start",
-                dates[0],
-                f"a day from {last}, the history's last, onwards",
-                "Fit an earlier part of the history to judge the past.",
-            ),
-            (
-                dates[-1] - last > np.timedelta64(days, "D"),
-                "horizon.end",
-                dates[-1],
-                f"at most {days} days ahead, the length of the history",
-                "Shorten the horizon or give a longer history.",
-            ),
-            (
-                bool(lifts),
-                "lifts",
-                f"lifts for {', '.join(sorted(lifts or {}))}",
-                f"none: which lifts the paths of {self.model} contain is not known",
-                "Use Batched, which knows each event's lift, or leave them out.",
-            ),
+        refused = Problem(
+            "lifts",
+            f"lifts for {', '.join(sorted(lifts or {}))}",
+            f"none: which lifts the paths of {self.model} contain is not known",
+            "Use Batched, which knows each event's lift, or leave them out.",
         )
-        problems = [
-            Problem(where, str(got), expected, do)
-            for bad, where, got, expected, do in checks
-            if bad
-        ]
-        if problems:
-            raise InputError(problems)
-        return dates
+        more = [refused] if lifts else []
+        return check_ahead(start, end, past=self.dates, draws=draws, more=more)
 
     def _unknown(self, service: str) -> Problem:
         reasons = [f.message for f in self.findings if f.service == service]
@@ -289,7 +263,7 @@ class Adapter(BaseModel):
         kept = [i for i, name in enumerate(panel.services) if name not in bad]
         refused = (*panel.refused, *fitted.refused)
         if not kept:
-            raise _nothing_fitted(type(self).__name__, refused)
+            raise nothing_usable(refused, expected=f"a service that {type(self).__name__} can fit")
         return AdaptedFit(
             model=type(self).__name__,
             services=tuple(panel.services[i] for i in kept),
@@ -317,18 +291,6 @@ def _reached(history: History) -> np.ndarray:
         tz=history.business_tz,
     )
     return np.asarray(~np.isnan(cube[:, :, 0]))
-
-
-def _nothing_fitted(model: str, refused: Iterable[Finding]) -> InputError:
-    return InputError(
-        Problem(
-            where=finding.service,
-            got=finding.message.removeprefix(f"{finding.service}: ").removesuffix(SET_ASIDE),
-            expected=f"a service that {model} can fit",
-            do="Give at least one service with enough demand.",
-        )
-        for finding in refused
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
