@@ -9,7 +9,7 @@ import numpy as np
 from capmodel.capacity.estate import Estate
 from capmodel.capacity.loads import CallRatio, Loads, call_weights, point_weights, root_minutes
 from capmodel.capacity.nodes import Usable
-from capmodel.capacity.use import ServiceUse, database_use, pod_use
+from capmodel.capacity.use import ServiceUse, database_use, pod_uses
 from capmodel.demand.paths import RootPaths
 from capmodel.topology import Topology
 from capmodel.usage import declared_usage
@@ -76,14 +76,15 @@ def estate(
         name: ServiceUse(
             name=name,
             uses=tuple(
-                pod_use(
+                use
+                for (owner, resource), terms in USAGE.items()
+                if owner == name
+                for use in pod_uses(
                     declared_usage(name, resource, terms),
                     request=requests[resource],
                     draws=DRAWS,
                     seed=7,
                 )
-                for (owner, resource), terms in USAGE.items()
-                if owner == name
             ),
             imbalance_x=1.1,
             today_rps=today[name],

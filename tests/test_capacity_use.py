@@ -13,7 +13,7 @@ from capmodel.capacity.use import (
     POD_RESOURCES,
     ServiceUse,
     database_use,
-    pod_use,
+    pod_uses,
     targets_of,
 )
 from capmodel.topology import Hold, Policy
@@ -35,8 +35,11 @@ def service(*fits: LinearUsage, request: float = 2.0, **changes: object) -> Serv
     base = ServiceUse(
         name="underwriting",
         uses=tuple(
-            pod_use(f, request=request if f.resource == "cpu_cores" else 4.0, draws=DRAWS, seed=7)
+            use
             for f in fits
+            for use in pod_uses(
+                f, request=request if f.resource == "cpu_cores" else 4.0, draws=DRAWS, seed=7
+            )
         ),
         imbalance_x=1.1,
         today_rps=40.0,
@@ -131,14 +134,14 @@ def test_more_load_never_needs_fewer_pods_and_whole_pods_suffice(
 
 
 def test_beyond_the_range_seen_the_slope_widens_and_inside_it_does_not() -> None:
-    seen = pod_use(cpu(0.1, seen=10.0), request=2.0, draws=DRAWS, seed=7)
+    (seen,) = pod_uses(cpu(0.1, seen=10.0), request=2.0, draws=DRAWS, seed=7)
     for inside in (5.0, 10.0):
         assert (seen.per_request_at(inside) == 0.1).all()
     # DESIGN §7: 0.10 * ln(20 / 10) = 0.0693 at twice the range; 1.6 % error of an sd from 2,000.
     log = np.log(seen.per_request_at(20.0) / 0.1)
     assert log.std() == pytest.approx(0.0693, rel=0.06)
     assert np.log(seen.per_request_at(40.0) / 0.1) == pytest.approx(2 * log)
-    declared = pod_use(cpu(0.1), request=2.0, draws=DRAWS, seed=7)
+    (declared,) = pod_uses(cpu(0.1), request=2.0, draws=DRAWS, seed=7)
     assert (declared.per_request_at(1e6) == 0.1).all()
 
 
@@ -156,10 +159,10 @@ def test_story_a4_extrapolating_to_twice_the_largest_load() -> None:
 
 def test_draws_are_named_so_that_another_service_changes_nothing() -> None:
     fit = dataclasses.replace(cpu(0.1), covariance=np.diag([1e-6, 1e-4]))
-    first = pod_use(fit, request=2.0, draws=50, seed=7)
-    pod_use(dataclasses.replace(fit, service="ledger"), request=2.0, draws=50, seed=7)
-    again = pod_use(fit, request=2.0, draws=50, seed=7)
-    other = pod_use(dataclasses.replace(fit, service="ledger"), request=2.0, draws=50, seed=7)
+    (first,) = pod_uses(fit, request=2.0, draws=50, seed=7)
+    pod_uses(dataclasses.replace(fit, service="ledger"), request=2.0, draws=50, seed=7)
+    (again,) = pod_uses(fit, request=2.0, draws=50, seed=7)
+    (other,) = pod_uses(dataclasses.replace(fit, service="ledger"), request=2.0, draws=50, seed=7)
     assert (first.per_request_draws == again.per_request_draws).all()
     assert (first.per_request_draws != other.per_request_draws).any()
     assert (first.widening != other.widening).all()
@@ -170,7 +173,7 @@ def test_per_class_slopes_add_up() -> None:
     fit = declared_usage(
         "api", "cpu_cores", {"per_pod": 0.1, "per_request:read": 0.02, "per_request:write": 0.03}
     )
-    use = pod_use(fit, request=2.0, draws=3, seed=0)
+    (use,) = pod_uses(fit, request=2.0, draws=3, seed=0)
     assert (use.per_request, use.per_pod) == (pytest.approx(0.05), 0.1)
     assert use.per_request_draws == pytest.approx(np.full((3, 1), 0.05))
 

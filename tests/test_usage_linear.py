@@ -84,4 +84,4 @@ def test_extrapolation_widens_by_the_log() -> None:
 def test_units_by_term() -> None:
     assert term_unit("cpu_cores", "per_request:search") == "core-s/request"
     assert term_unit("memory_gib", "idle") == "GiB"
-    assert term_unit("iops_read", "per_read") == "1/s per read/s"
+    assert term_unit("iops_read", "per_read") == "1/read"

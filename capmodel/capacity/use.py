@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -29,7 +29,7 @@ __all__ = [
     "PodUse",
     "ServiceUse",
     "database_use",
-    "pod_use",
+    "pod_uses",
     "targets_of",
 ]
 
@@ -87,24 +87,43 @@ class PodUse:
         return self.per_request * imbalance / room if room > 0 else math.inf
 
 
-def pod_use(fit: LinearUsage, *, request: float, draws: int, seed: int) -> PodUse:
-    """Return a service's use of one resource from its fit or declaration."""
+def pod_uses(fit: LinearUsage, *, request: float, draws: int, seed: int) -> tuple[PodUse, ...]:
+    """Return a service's use of one resource from its fit or declaration.
+
+    Two uses where the fit bends: a line that bends upwards at a knee ``k`` is the larger of
+    ``a + b x`` and ``(a − q k) + (b + q) x`` (x: load per pod), so the pods that it needs are the
+    larger of what the two need.
+
+    Several classes, requests in flight or failures count at the ratios of the busiest rows
+    (:attr:`capmodel.usage.LinearUsage.typical`): the plan forecasts requests as a whole.
+    """
     names = (fit.service, fit.resource)
-    terms = list(fit.terms)
     drawn = fit.draws(draws, rng_for(seed, "usage", *names))
-    per_request = [k for k, term in enumerate(terms) if term.startswith("per_request")]
-    per_pod = [k for k, term in enumerate(terms) if term == "per_pod"]
-    return PodUse(
+    widening = rng_for(seed, "extrapolation", *names).standard_normal((draws, 1))
+    by_request, by_pod = fit.weights("requests"), fit.weights("pods")
+    # Known work and idle usage of a service whose pods were not counted stand in neither.
+    line = PodUse(
         resource=fit.resource,
         request=request,
-        per_request=float(fit.value[per_request].sum()),
-        per_pod=float(fit.value[per_pod].sum()),
-        per_request_draws=drawn[:, per_request].sum(axis=1, keepdims=True),
-        per_pod_draws=drawn[:, per_pod].sum(axis=1, keepdims=True),
+        per_request=float(fit.value @ by_request),
+        per_pod=float(fit.value @ by_pod),
+        per_request_draws=(drawn @ by_request)[:, None],
+        per_pod_draws=(drawn @ by_pod)[:, None],
         load_per_pod_max=_finite_or_inf(fit.load_per_pod_max),
-        widening=rng_for(seed, "extrapolation", *names).standard_normal((draws, 1)),
+        widening=widening,
         basis=fit.basis,
     )
+    if "per_request_above_knee" not in fit.terms:
+        return (line,)
+    k = fit.terms.index("per_request_above_knee")
+    steeper = replace(
+        line,
+        per_request=line.per_request + float(fit.value[k]),
+        per_pod=line.per_pod - float(fit.value[k]) * fit.knee_per_pod,
+        per_request_draws=line.per_request_draws + drawn[:, [k]],
+        per_pod_draws=line.per_pod_draws - drawn[:, [k]] * fit.knee_per_pod,
+    )
+    return (line, steeper)
 
 
 def _finite_or_inf(value: float) -> float:
@@ -232,26 +251,41 @@ def database_use(fit: LinearUsage, *, draws: int, seed: int) -> DatabaseUse:
     """Return a database's use of cores from its fit or declaration."""
     names = (fit.service, fit.resource)
     drawn = fit.draws(draws, rng_for(seed, "usage", *names))
-    column = {term: k for k, term in enumerate(fit.terms)}
-    zero = np.zeros((draws, 1))
-
-    def of(term: str) -> np.ndarray:
-        return drawn[:, [column[term]]] if term in column else zero
-
-    def central(term: str) -> float:
-        return float(fit.value[column[term]]) if term in column else 0.0
-
-    seen = [fit.load_max[column[t]] for t in ("per_read", "per_write") if t in column]
+    reads, writes = (_of_queries(fit, kind) for kind in ("per_read", "per_write"))
+    idle = np.array([term == "idle" for term in fit.terms], dtype=float)
+    seen = [float(fit.load_max[k]) for k in np.flatnonzero(reads + writes > 0)]
     return DatabaseUse(
         name=fit.service,
-        idle=of("idle"),
-        per_read=of("per_read"),
-        per_write=of("per_write"),
-        central=(central("idle"), central("per_read"), central("per_write")),
-        qps_max=_finite_or_inf(float(sum(seen))) if seen else math.inf,
+        idle=(drawn @ idle)[:, None],
+        per_read=(drawn @ reads)[:, None],
+        per_write=(drawn @ writes)[:, None],
+        central=(float(fit.value @ idle), float(fit.value @ reads), float(fit.value @ writes)),
+        qps_max=_finite_or_inf(_queries_seen(fit, seen)),
         widening=rng_for(seed, "extrapolation", *names).standard_normal((draws, 1)),
         basis=fit.basis,
     )
+
+
+def _of_queries(fit: LinearUsage, kind: str) -> np.ndarray:
+    """Return each term's load per read, or per write, at the busiest rows, shape (K,).
+
+    Classes count by their share of that kind; rows examined and misses by their ratio to all
+    queries, so that reads and writes both bring their part.
+    """
+    per = fit.weights("requests")
+    of_kind = np.array([term.partition(":")[0] == kind for term in fit.terms])
+    shared = np.array(
+        [term.partition(":")[0] in ("per_row_examined", "per_miss") for term in fit.terms]
+    )
+    total = float(per[of_kind].sum())
+    own = np.where(of_kind, per / total if total > 0 else 1.0, 0.0)
+    return np.asarray(np.where(shared, per, own))
+
+
+def _queries_seen(fit: LinearUsage, by_term: list[float]) -> float:
+    if math.isfinite(fit.load_total_max):
+        return fit.load_total_max
+    return sum(by_term) if by_term else math.inf
 
 
 def targets_of(hold: Hold, policy: Policy) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from capmodel.capacity.estate import Estate
 from capmodel.capacity.loads import CallRatio, point_weights, weights_basis
 from capmodel.capacity.nodes import Usable, usable
-from capmodel.capacity.use import POD_RESOURCES, ServiceUse, database_use, pod_use
+from capmodel.capacity.use import POD_RESOURCES, ServiceUse, database_use, pod_uses
 from capmodel.demand import DemandFit
 from capmodel.schema import Basis, worst_basis
 
@@ -95,14 +95,15 @@ def _service_use(
     if service.pod is not None:
         requests = {"cpu_cores": service.pod.cpu_cores, "memory_gib": service.pod.memory_gib}
         uses = [
-            pod_use(
+            use
+            for resource in POD_RESOURCES
+            if (name, resource) in fit.usage
+            for use in pod_uses(
                 fit.usage[name, resource],
                 request=requests[resource],
                 draws=request.draws,
                 seed=request.seed,
             )
-            for resource in POD_RESOURCES
-            if (name, resource) in fit.usage
         ]
     return ServiceUse(
         name=name,

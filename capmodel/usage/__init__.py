@@ -6,15 +6,10 @@
 
 from __future__ import annotations
 
-from capmodel.usage.linear import (
-    LinearUsage,
-    Regime,
-    declared_usage,
-    extrapolation_log_sd,
-    term_unit,
-)
+from capmodel.usage.linear import LinearUsage, Regime, declared_usage, extrapolation_log_sd
 from capmodel.usage.result import UsageFit
 from capmodel.usage.robust import RobustLinear
+from capmodel.usage.terms import term_unit
 
 __all__ = [
     "LinearUsage",

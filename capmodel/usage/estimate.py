@@ -7,7 +7,7 @@ others? It works on arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy.special import stdtrit
@@ -20,7 +20,10 @@ from capmodel.regression import (
     sandwich_covariance,
 )
 
-__all__ = ["Estimate", "convex_excess", "estimate"]
+if TYPE_CHECKING:
+    from capmodel.usage.rows import Rows
+
+__all__ = ["Estimate", "Prior", "convex_excess", "estimate"]
 
 COLLINEAR: Final = 1e-3
 """Below this remaining share two loads are one: only their sum is fitted."""
@@ -53,13 +56,23 @@ class Estimate:
     r2: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """What is known of the coefficients before the rows speak: value and sd, each (K,).
+
+    An sd of infinity says nothing about its coefficient.
+    """
+
+    value: np.ndarray
+    sd: np.ndarray
+
+
 def estimate(
-    design: np.ndarray,
-    y: np.ndarray,
+    rows: Rows,
     *,
-    background: np.ndarray,
-    day: np.ndarray | None,
     k: float,
+    row_weight: np.ndarray | None = None,
+    prior: Prior | None = None,
 ) -> Estimate:
     """Fit usage to loads; where loads move as one, fit their sum and say so.
 
@@ -78,19 +91,20 @@ def estimate(
 
     Parameters
     ----------
-    design, y
-        Loads (T, K) and usage (T,).
-    background
-        Which columns do not follow requests, shape (K,).
-    day
-        Day number per row for the covariance, or None for independent rows.
+    rows
+        Loads, usage, days, and which rows are only lower bounds.
     k
         Huber's constant of the start.
+    row_weight
+        Weight of each row, shape (T,); None: all equal.
+    prior
+        What the release before says.
 
     References
     ----------
     Belsley, Kuh, Welsch (1980), *Regression Diagnostics*, chapter 3 (collinearity).
     """
+    design, y, background, day = rows.design, rows.y, rows.background, rows.day
     first = huber_nnls(design, y, k=k, tolerance=1e-4)
     z = design / first.divisor[:, None]
     mapping, pooled, dropped = _mapping(z, background)
@@ -136,10 +150,13 @@ def _mapping(z: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndar
         blocks.append(pooled[:, None].astype(float))
     mapping = np.hstack(blocks)
     dropped = np.zeros(columns, dtype=bool)
-    share = remaining_share(z @ mapping)
-    for position in np.flatnonzero(share < COLLINEAR):
-        dropped |= (mapping[:, position] > 0) & background
-    return mapping[:, ~mapping[dropped].any(axis=0)], pooled, dropped
+    # Last first, and looking again after each: of two backgrounds that move as one, one stays.
+    for position in reversed(range(mapping.shape[1])):
+        here = mapping[:, position] > 0
+        if (here & background).any() and remaining_share(z @ mapping)[position] < COLLINEAR:
+            dropped |= here
+            mapping = np.delete(mapping, position, axis=1)
+    return mapping, pooled, dropped
 
 
 def _interval(
@@ -173,7 +190,12 @@ def _r2(y: np.ndarray, fit: RobustFit) -> float:
 
 
 def convex_excess(
-    y: np.ndarray, fit: RobustFit, *, load: np.ndarray, day: np.ndarray | None
+    y: np.ndarray,
+    fit: RobustFit,
+    *,
+    load: np.ndarray,
+    day: np.ndarray | None,
+    among: np.ndarray | None = None,
 ) -> float:
     """Return by how much usage exceeds the line at the largest loads seen, 0 when it does not.
 
@@ -191,6 +213,8 @@ def convex_excess(
         Load per pod, or in total, shape (T,).
     day
         Day number per row, or None.
+    among
+        Which rows are looked at, shape (T,); None: all.
 
     Returns
     -------
@@ -205,10 +229,11 @@ def convex_excess(
     >>> round(convex_excess(cores, fit, load=rps, day=None), 2)
     0.06
     """
-    n = max(len(y) // 100, _TOP_ROWS)
-    if len(y) < 2 * n:
+    rows = np.arange(len(y)) if among is None else np.flatnonzero(among)
+    n = max(len(rows) // 100, _TOP_ROWS)
+    if len(rows) < 2 * n:
         return 0.0
-    top = np.argpartition(load, -n)[-n:]
+    top = rows[np.argpartition(load[rows], -n)[-n:]]
     excess = y[top] / np.maximum(fit.fitted[top], fit.divisor[top]) - 1
     independent = n if day is None else len(np.unique(day[top]))
     middle = float(np.median(excess))

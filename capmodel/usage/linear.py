@@ -9,38 +9,34 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from capmodel.errors import InputError, nearest
-from capmodel.schema import QUANTITIES, Basis
+from capmodel.schema import Basis
+from capmodel.usage.mix import Mix
+from capmodel.usage.terms import (
+    TERMS,
+    follows,
+    is_background,
+    load_column,
+    load_of,
+    request_load,
+)
 
 __all__ = [
-    "BACKGROUND_TERMS",
     "EXTRAPOLATION_LOG_SD",
     "LinearUsage",
     "Regime",
+    "Sample",
     "declared_usage",
     "extrapolation_log_sd",
-    "load_column",
-    "term_unit",
 ]
 
 EXTRAPOLATION_LOG_SD: Final = 0.10
 """Growth of the log standard deviation per factor e beyond the largest load seen."""
-
-BACKGROUND_TERMS: Final[tuple[str, ...]] = ("idle", "per_pod")
-_LOADS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "per_pod": "replicas",
-        "per_request": "rps",
-        "per_read": "qps_read",
-        "per_write": "qps_write",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +58,19 @@ class Regime:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Some of the rows that a line was fitted to, for a figure.
+
+    ``load`` and ``usage`` (R,) are per pod where pods were counted; ``role`` (R,) holds one of
+    ``used``, ``outlier``, ``saturated``, ``load_test``, ``earlier_regime``.
+    """
+
+    load: np.ndarray
+    usage: np.ndarray
+    role: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LinearUsage:
     """Usage of one resource by one node: ``usage = Σ value[k] · load[k]``.
 
@@ -70,8 +79,8 @@ class LinearUsage:
     service, resource
         The node, and the column of the history that is explained (``cpu_cores``, ``memory_gib``).
     terms
-        Names of the loads: ``per_pod`` (load: replicas), ``idle`` (load: 1), ``per_request`` or
-        ``per_request:CLASS`` (load: rps), ``per_read``, ``per_write`` (load: queries per second).
+        Names of the loads, see :data:`capmodel.usage.terms.TERMS`: ``per_pod``, ``idle``,
+        ``per_request`` or ``per_request:CLASS``, ``per_read``, ``per_write``, ….
     value, covariance
         Coefficients, shape (K,), never negative, and their covariance, shape (K, K).
     low, high
@@ -82,7 +91,9 @@ class LinearUsage:
     load_max
         Largest load seen per term, shape (K,).
     load_per_pod_max
-        Largest load per pod seen [1/s per pod]; NaN for a database or without a pod count.
+        Most requests per pod seen [1/s per pod]; NaN for a database or without a pod count.
+    load_total_max
+        Most requests seen [1/s].
     resid_log_sd
         Scatter of usage around the line [log standard deviation].
     n_used, dropped
@@ -93,7 +104,19 @@ class LinearUsage:
     r2
         Share of the variance explained, by the fit's own weights.
     basis
-        ``fitted``, or ``assumed`` when declared.
+        ``fitted``, ``censored`` where saturated rows counted as lower bounds, or ``assumed`` when
+        declared.
+    n_saturated, saturated
+        Rows among those used that are only lower bounds, in all and by reason.
+    typical
+        Load of each term per request (per pod for what follows pods) in the busiest tenth of rows,
+        shape (K,): a class's share of requests, requests in flight per request/s, ….
+    knee_per_pod
+        Load per pod from which ``per_request_above_knee`` counts [1/s per pod]; NaN without one.
+    mix
+        Shares of the request classes seen; None with one class.
+    sample
+        Some rows for a figure; None where none were kept.
     """
 
     service: str
@@ -114,6 +137,13 @@ class LinearUsage:
     regimes: tuple[Regime, ...]
     r2: float
     basis: Basis
+    load_total_max: float = math.nan
+    n_saturated: int = 0
+    saturated: Mapping[str, int] = field(default_factory=dict)
+    typical: np.ndarray = field(default_factory=lambda: np.empty(0))
+    knee_per_pod: float = math.nan
+    mix: Mix | None = None
+    sample: Sample | None = None
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draw coefficient vectors: normal, each moved onto the non-negative orthant.
@@ -150,38 +180,105 @@ class LinearUsage:
     def loads(self, columns: Mapping[str, np.ndarray], *, n: int) -> np.ndarray:
         """Return the load matrix of these terms, shape (n, K), from columns named as a history's.
 
+        Pods and requests (of each class) must be given. What follows them, failed requests or
+        requests in flight, is taken at its :attr:`typical` ratio where it is not; known work is 0.
+
         Raises
         ------
         InputError
             If a column that a term needs is missing; every missing one is named.
         """
-        needed = [load_column(term) for term in self.terms]
-        missing = [name for name in needed if name and name not in columns]
+        requests = request_load(columns)
+        found = {term: self._load(k, columns, requests, n=n) for k, term in enumerate(self.terms)}
+        missing = [load_column(term) for term, load in found.items() if load is None]
         if missing:
+            needed = {load_column(term) for term in self.terms if load_column(term)}
             raise InputError.of(
                 f"loads of {self.service}",
                 got=f"columns {', '.join(sorted(columns)) or 'none'}",
-                expected=f"columns {', '.join(sorted({name for name in needed if name}))}",
+                expected=f"columns {', '.join(sorted(needed))}",
                 do=f"Add {', '.join(missing)}.",
             )
-        return np.column_stack([columns[name] if name else np.ones(n) for name in needed])
+        return np.column_stack([load for load in found.values() if load is not None])
+
+    def _load(
+        self, k: int, columns: Mapping[str, np.ndarray], requests: np.ndarray | None, *, n: int
+    ) -> np.ndarray | None:
+        term = self.terms[k]
+        if term == "per_request_above_knee":
+            pods = columns.get("replicas", np.ones(n))
+            return None if requests is None else np.maximum(requests - self.knee_per_pod * pods, 0)
+        load = load_of(term, self.terms, columns, n=n)
+        if load is not None or not len(self.typical):
+            return load
+        name = term.partition(":")[0]
+        if name == "per_work":
+            return np.zeros(n)
+        if name in ("per_failed", "per_in_flight", "per_row_examined", "per_miss"):
+            return None if requests is None else self.typical[k] * requests
+        if name == "per_connection" and "replicas" in columns:
+            return np.asarray(self.typical[k] * columns["replicas"])
+        return None
 
     def extrapolation(self, loads: np.ndarray) -> np.ndarray:
         """Return how far each row lies beyond the range seen, shape (T,) [ratio], 1 inside.
 
-        The range is judged on load per pod where pods were counted, on each load otherwise.
+        The range is judged on requests per pod where pods were counted, on each load otherwise.
         """
-        request = [k for k, term in enumerate(self.terms) if term not in BACKGROUND_TERMS]
+        request = np.flatnonzero(~is_background(self.terms))
         ratio = np.ones(len(loads))
         if math.isfinite(self.load_per_pod_max) and "per_pod" in self.terms:
             pods = loads[:, self.terms.index("per_pod")]
-            per_pod = loads[:, request].sum(axis=1) / np.where(pods > 0, pods, np.nan)
-            ratio = np.fmax(ratio, per_pod / self.load_per_pod_max)
-        else:
-            for k in request:
-                if math.isfinite(self.load_max[k]) and self.load_max[k] > 0:
-                    ratio = np.fmax(ratio, loads[:, k] / self.load_max[k])
+            per_pod = self._requests(loads) / np.where(pods > 0, pods, np.nan)
+            return np.asarray(np.fmax(ratio, per_pod / self.load_per_pod_max))
+        for k in request:
+            if math.isfinite(self.load_max[k]) and self.load_max[k] > 0:
+                ratio = np.fmax(ratio, loads[:, k] / self.load_max[k])
         return ratio
+
+    def _requests(self, loads: np.ndarray) -> np.ndarray:
+        """Return all requests of load rows (T, K), shape (T,): what the terms' loads stand for."""
+        counted = [
+            k
+            for k, term in enumerate(self.terms)
+            if term.partition(":")[0] in ("per_request", "per_failed", "per_read", "per_write")
+        ]
+        if counted:
+            return np.asarray(loads[:, counted].sum(axis=1))
+        k = int(np.flatnonzero(~is_background(self.terms))[0])
+        each = self.typical[k] if len(self.typical) else 1.0
+        return np.asarray(loads[:, k] / each)
+
+    def mix_distance(self, loads: np.ndarray) -> np.ndarray:
+        """Return how far each row's request mix lies from those seen [ratio], shape (T,).
+
+        1 is the edge of what was seen; see :class:`capmodel.usage.mix.Mix`. 0 with one class.
+        """
+        if self.mix is None:
+            return np.zeros(len(loads))
+        classes = [
+            k for k, term in enumerate(self.terms) if ":" in term and follows(term) == "requests"
+        ]
+        return self.mix.distance(loads[:, classes])
+
+    @property
+    def per_request(self) -> float:
+        """Usage of one more request at the busiest rows' mix, below any knee [unit per 1/s]."""
+        return float(self.value @ self.weights("requests"))
+
+    def weights(self, what: str) -> np.ndarray:
+        """Return the load of each term per request/s, or per pod, at the busiest rows, shape (K,).
+
+        Parameters
+        ----------
+        what
+            ``"requests"`` or ``"pods"``: terms that follow something else weigh 0.
+        """
+        per = self.typical if len(self.typical) else np.ones(len(self.terms))
+        counted = [
+            follows(term) == what and term != "per_request_above_knee" for term in self.terms
+        ]
+        return np.where(counted, per, 0.0)
 
     def quantiles(self, loads: np.ndarray, *, normal: np.ndarray) -> np.ndarray:
         """Return usage at standard normal scores `normal` (Q,), shape (T, Q).
@@ -191,9 +288,9 @@ class LinearUsage:
         middle = loads @ self.value
         safe = np.where(middle > 0, middle, 1.0)
         variance = np.einsum("tk,kl,tl->t", loads, self.covariance, loads) / safe**2
-        request = np.array([term not in BACKGROUND_TERMS for term in self.terms])
-        share = (loads * request) @ self.value / safe
-        wider = extrapolation_log_sd(self.extrapolation(loads), 1.0)
+        share = (loads * ~is_background(self.terms)) @ self.value / safe
+        beyond = np.maximum(self.extrapolation(loads), self.mix_distance(loads))
+        wider = extrapolation_log_sd(beyond, 1.0)
         log_sd = np.sqrt(variance + self.resid_log_sd**2 + (share * wider) ** 2)
         return np.asarray(middle[:, None] * np.exp(log_sd[:, None] * normal))
 
@@ -201,42 +298,16 @@ class LinearUsage:
     def equation(self) -> str:
         """The equation as text, for example ``cpu_cores = 0.05 · replicas + 0.085 · rps``."""
         parts = [
-            f"{value:.4g}" + (f" · {name}" if (name := load_column(term)) else "")
+            f"{value:.4g}" + (f" · {name}" if (name := self._load_text(term)) else "")
             for term, value in zip(self.terms, self.value, strict=True)
         ]
         return f"{self.resource} = {' + '.join(parts)}"
 
-
-def load_column(term: str) -> str:
-    """Return the column a term's load stands in, '' for the constant 1.
-
-    Examples
-    --------
-    >>> load_column("per_pod"), load_column("per_request:search"), load_column("idle")
-    ('replicas', 'rps:search', '')
-    """
-    name, _, service_class = term.partition(":")
-    column = _LOADS.get(name, "")
-    return f"{column}:{service_class}" if service_class else column
-
-
-def term_unit(resource: str, term: str) -> str:
-    """Return the unit of a coefficient.
-
-    Examples
-    --------
-    >>> term_unit("cpu_cores", "per_request"), term_unit("memory_gib", "per_pod")
-    ('core-s/request', 'GiB/pod')
-    >>> term_unit("memory_gib", "per_request")
-    'GiB per request/s'
-    """
-    unit = QUANTITIES[resource].unit if resource in QUANTITIES else resource
-    if term == "idle":
-        return unit
-    if term == "per_pod":
-        return f"{unit}/pod"
-    per = {"per_read": "read", "per_write": "write"}.get(term, "request")
-    return f"core-s/{per}" if unit == "cores" else f"{unit} per {per}/s"
+    def _load_text(self, term: str) -> str:
+        if term != "per_request_above_knee":
+            return load_column(term)
+        each = " · replicas" if "per_pod" in self.terms else ""
+        return f"max(rps − {self.knee_per_pod:.4g}{each}, 0)"
 
 
 def extrapolation_log_sd(x: np.ndarray | float, x_max: float) -> np.ndarray:
@@ -281,7 +352,7 @@ def declared_usage(service: str, resource: str, coefficients: Mapping[str, float
     >>> usage.equation
     'cpu_cores = 0.05 · replicas + 0.085 · rps'
     """
-    known = ("idle", *_LOADS)
+    known = tuple(term for term in TERMS if term != "per_request_above_knee")
     for term, number in coefficients.items():
         where = f"usage of {service}: {resource}.{term}"
         if term.partition(":")[0] not in known:

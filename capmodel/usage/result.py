@@ -14,7 +14,8 @@ import pandas as pd
 
 from capmodel.errors import InputError, nearest
 from capmodel.schema import Finding, Findings
-from capmodel.usage.linear import LinearUsage, load_column, term_unit
+from capmodel.usage.linear import LinearUsage
+from capmodel.usage.terms import load_column, term_unit
 
 __all__ = ["UsageFit"]
 

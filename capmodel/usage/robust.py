@@ -1,15 +1,16 @@
-"""RobustLinear: MM-NNLS usage lines for every node of a history or frame of observations.
+"""RobustLinear: robust usage lines for every node of a history or frame of observations.
 
-This module answers: which rows, which regime, which line, and what to say about it? The numbers
-happen in :mod:`capmodel.usage.estimate` and :mod:`capmodel.usage.regimes`.
+This module answers: which rows, which regime, which line? The numbers happen in
+:mod:`capmodel.usage.estimate` and :mod:`capmodel.usage.regimes`, what is to be said about them in
+:mod:`capmodel.usage.notes`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
@@ -17,19 +18,22 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from capmodel.regression import HUBER_K, scaled_mad
-from capmodel.schema import Finding, Severity
-from capmodel.usage.estimate import Estimate, convex_excess, estimate
-from capmodel.usage.linear import LinearUsage, Regime
+from capmodel.schema import Finding
+from capmodel.usage import notes
+from capmodel.usage.estimate import Estimate, Prior, estimate
+from capmodel.usage.linear import LinearUsage, Regime, Sample
+from capmodel.usage.mix import Mix, mix_of
 from capmodel.usage.regimes import Step, find_steps
 from capmodel.usage.result import UsageFit
 from capmodel.usage.rows import (
     Node,
     Rows,
-    node_terms,
+    join_rows,
     nodes_of_frame,
     nodes_of_history,
     select_rows,
 )
+from capmodel.usage.terms import follows, modelled, node_terms
 
 if TYPE_CHECKING:
     from capmodel.history import History
@@ -39,32 +43,26 @@ __all__ = ["RobustLinear"]
 _CONSTANT_LOAD: Final = 0.02
 """Coefficient of variation below which a load is constant: its slope would be extrapolation."""
 
-_CORES_PER_POD: Final = 16.0
-"""More busy cores per pod than this, with no value above 100, looks like percent."""
-
-_REMARKS: Final = ("huber_kept", "not_identifiable", "regime_change")
-"""Codes that say how to read a fit; the others doubt it."""
-
 _UNREAL: Final = 4.0
 """Usage this far below the line says that the load was not real [standard deviations]."""
 
-_HUBER_KEPT: Final = {
-    "too_few_rows": "it would reject more than half of all rows",
-    "top_rows": "it would reject more than half of the rows at the largest loads seen",
-    "not_converged": "it did not converge",
-}
-"""Why the bisquare step was not taken, by :attr:`capmodel.regression.RobustFit.huber_kept`."""
+_BUSIEST: Final = 0.9
+"""Rows above this quantile of requests are the busiest tenth."""
 
-_CONVEX: Final = 0.03
-"""More usage than this above the line, at the largest loads seen, is reported [ratio]."""
+_SAMPLE: Final = 400
+"""Rows kept for a figure."""
+
+_OUTLIER_WEIGHT: Final = 0.25
+"""A row whose weight ended below this was an outlier [of 1]."""
 
 
 class RobustLinear(BaseModel):
     """Fit ``usage = per_pod · pods + Σ per_request · rps`` (databases: idle, reads, writes).
 
     MM-NNLS with relative weights (Huber start, bisquare final step), on the latest regime and at
-    most `window_days` of it; see :func:`capmodel.regression.mm_nnls`. Load-test rows count: they
-    reach further.
+    most `window_days` of it; see :func:`capmodel.regression.mm_nnls`. Saturated rows count as lower
+    bounds (Tobit), see :func:`capmodel.usage.saturation.saturated_rows`. Load-test rows count: they
+    reach further. Which loads explain which resource: :func:`capmodel.usage.terms.node_terms`.
 
     Examples
     --------
@@ -91,15 +89,24 @@ class RobustLinear(BaseModel):
     """Smallest change of cost that starts a regime [ratio − 1]."""
     min_regime_days: Annotated[int, Field(ge=5)] = 10
     """Fewest days of a regime: shorter ones are weather, and too short to fit."""
+    convex: bool = False
+    """Let the cost per request rise from a load per pod on (a hinge), where the rows show it."""
+    load_test_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Weight of all load-test rows together, as a share of the others'; no row weighs below 1."""
+    release_sd: Annotated[float, Field(gt=0)] = 0.3
+    """How far a release moves the price of one class relative to all [log sd]: ties the classes of
+    a new regime, or of a `previous` fit, to their prices before."""
 
     def fit(
         self,
         observations: History | pd.DataFrame,
         *,
-        resources: Sequence[str] = ("cpu_cores", "memory_gib"),
+        resources: Sequence[str] | None = None,
         services: Iterable[str] | None = None,
+        load_tests: pd.DataFrame | None = None,
+        previous: UsageFit | None = None,
     ) -> UsageFit:
-        """Fit every node that has one of the resources measured.
+        """Fit every node that has a resource measured.
 
         Parameters
         ----------
@@ -108,9 +115,15 @@ class RobustLinear(BaseModel):
             (``rps`` or ``rps:CLASS``, ``replicas``, ``qps_read``, ``qps_write``) and resources as
             columns. Without time there are no regimes, and rows count as independent.
         resources
-            Columns to explain.
+            Columns to explain; None: each that a line can explain
+            (:func:`capmodel.usage.terms.modelled`).
         services
             Nodes to fit; None: all.
+        load_tests
+            Further rows, a frame without time like `observations`, of load tests at the latest
+            release: they count with :attr:`load_test_share`.
+        previous
+            A fit of the previous release: its prices per class are where the new ones start from.
 
         Returns
         -------
@@ -126,23 +139,57 @@ class RobustLinear(BaseModel):
             nodes = nodes_of_frame(observations, services)
         else:
             nodes = nodes_of_history(observations, services)
+        tests = (
+            {} if load_tests is None else {n.service: n for n in nodes_of_frame(load_tests, None)}
+        )
+        named = services is not None
         fits: list[LinearUsage] = []
         refused: list[Finding] = []
-        notes: list[Finding] = []
+        remarks: list[Finding] = []
         for node in nodes:
-            if services is not None and not set(resources) & set(node.columns):
-                message = f"none of {', '.join(resources)} was measured; declare its usage"
+            wanted = tuple(resources) if resources is not None else modelled(node.columns)
+            if named and not set(wanted) & set(node.columns):
+                what = ", ".join(resources) if resources is not None else "its resources"
+                message = f"none of {what} was measured; declare its usage"
                 refused.append(Finding("usage_not_measured", "warning", node.service, message))
-            for resource in resources:
+            for resource in wanted:
                 if resource not in node.columns:
                     continue
-                result = _fit_one(self, node, resource)
+                before = None if previous is None else previous.get(node.service, resource)
+                result = _fit_one(self, node, resource, tests.get(node.service), before)
                 if isinstance(result, Finding):
                     refused.append(result)
                     continue
                 fits.append(result.usage)
-                notes += result.notes
-        return UsageFit(fits=tuple(fits), refused=tuple(refused), notes=tuple(notes))
+                remarks += result.notes
+        return UsageFit(fits=tuple(fits), refused=tuple(refused), notes=tuple(remarks))
+
+    def fit_blocks(
+        self, blocks: Iterable[History], *, resources: Sequence[str] | None = None
+    ) -> UsageFit:
+        """Fit a fleet whose history comes in blocks of services, one block in memory at a time.
+
+        Parameters
+        ----------
+        blocks
+            Histories of some services each; a service belongs to one of them.
+        resources
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        UsageFit
+            Without the rows that :meth:`UsageFit.plot` draws: a fleet's would fill the memory.
+        """
+        fits: list[LinearUsage] = []
+        refused: list[Finding] = []
+        remarks: list[Finding] = []
+        for block in blocks:
+            part = self.fit(block, resources=resources)
+            fits += [replace(usage, sample=None) for usage in part.fits]
+            refused += part.refused
+            remarks += part.notes
+        return UsageFit(fits=tuple(fits), refused=tuple(refused), notes=tuple(remarks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,60 +198,76 @@ class _Fitted:
     notes: tuple[Finding, ...]
 
 
-def _fit_one(spec: RobustLinear, node: Node, resource: str) -> _Fitted | Finding:
-    if not node_terms(node.columns):
-        return _refuse(
-            "usage_without_traffic",
-            node,
-            resource,
-            "no requests were measured; add rps, or declare the usage",
-        )
-    rows = select_rows(node, resource)
-    if len(rows.y) < spec.min_rows:
-        return _too_few(spec, node, resource, rows)
+def _fit_one(
+    spec: RobustLinear,
+    node: Node,
+    resource: str,
+    tests: Node | None,
+    previous: LinearUsage | None,
+) -> _Fitted | Finding:
+    if not node_terms(node.columns, resource):
+        return notes.without_traffic(node, resource)
+    wrong = notes.wrong_unit(node, resource)
+    if wrong is not None:
+        return wrong
+    everything = _all_rows(node, resource, tests)
+    if len(everything.y) < spec.min_rows:
+        return notes.too_few(node, resource, everything, spec.min_rows)
     regimes: tuple[Regime, ...] = ()
+    steps: tuple[Step, ...] = ()
+    rows = everything
     if rows.day is not None and node.dates is not None:
         steps = _steps(spec, rows) if spec.find_regimes else ()
         regimes = _regimes(steps, node.dates, first=int(rows.day.min()))
         rows = _latest(spec, rows, steps)
         if len(rows.y) < spec.min_rows:
-            return _too_few(spec, node, resource, rows)
+            return notes.too_few(node, resource, rows, spec.min_rows)
     total = rows.design[:, ~rows.background].sum(axis=1)
     if total.std() < _CONSTANT_LOAD * total.mean():
-        return _refuse(
-            "slope_unidentifiable",
-            node,
-            resource,
-            f"load is constant (between {total.min():.4g} and {total.max():.4g} 1/s), so usage "
-            "per request cannot be told from background; add a load test or declare the usage",
-        )
-    found = estimate(rows.design, rows.y, background=rows.background, day=rows.day, k=spec.huber_k)
-    usage = _usage(node.service, resource, rows, found, regimes)
-    return _Fitted(usage, tuple(_notes(usage, rows, found)))
+        return notes.constant_load(node, resource, total)
+    prior = _prior(spec, everything, steps, previous)
+    return _line(spec, node, resource, rows, prior, regimes)
 
 
-def _refuse(code: str, node: Node, resource: str, message: str) -> Finding:
-    return Finding(code, "warning", node.service, f"{resource}: {message}", {"resource": resource})
+def _all_rows(node: Node, resource: str, tests: Node | None) -> Rows:
+    rows = select_rows(node, resource)
+    if tests is None or resource not in tests.columns:
+        return rows
+    return join_rows(rows, select_rows(tests, resource, terms=rows.terms))
 
 
-def _too_few(spec: RobustLinear, node: Node, resource: str, rows: Rows) -> Finding:
-    reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
-    return _refuse(
-        "too_few_rows",
-        node,
-        resource,
-        f"{len(rows.y)} usable rows, {spec.min_rows} needed (dropped: {reasons or 'none'}); "
-        "add history or declare the usage",
-    )
+def _line(
+    spec: RobustLinear,
+    node: Node,
+    resource: str,
+    rows: Rows,
+    prior: Prior | None,
+    regimes: tuple[Regime, ...],
+) -> _Fitted | Finding:
+    weight = _weights(spec, rows)
+    found = estimate(rows, k=spec.huber_k, row_weight=weight, prior=prior)
+    knee = math.nan
+    usage = _usage(node.service, resource, rows, found, regimes, knee=knee)
+    return _Fitted(usage, tuple(notes.remarks(node, usage, rows, found)))
+
+
+def _weights(spec: RobustLinear, rows: Rows) -> np.ndarray | None:
+    """Return the weight of each row, shape (T,): load tests together a share of the others."""
+    tests = int(np.count_nonzero(rows.load_test))
+    if not tests:
+        return None
+    each = spec.load_test_share * (len(rows.y) - tests) / tests
+    return np.where(rows.load_test, max(each, 1.0), 1.0)
 
 
 def _steps(spec: RobustLinear, rows: Rows) -> tuple[Step, ...]:
     if rows.day is None or int(rows.day.max()) - int(rows.day.min()) < 2 * spec.min_regime_days:
         return ()
+    free = ~rows.at_limit
     return find_steps(
-        rows.design,
-        rows.y,
-        rows.day,
+        rows.design[free],
+        rows.y[free],
+        rows.day[free],
         background=rows.background,
         min_change=spec.min_change,
         min_days=spec.min_regime_days,
@@ -236,18 +299,50 @@ def _latest(spec: RobustLinear, rows: Rows, steps: tuple[Step, ...]) -> Rows:
     return rows.keep(regime & window, reasons)
 
 
-def _usage(
-    service: str, resource: str, rows: Rows, found: Estimate, regimes: tuple[Regime, ...]
+def _prior(
+    spec: RobustLinear, rows: Rows, steps: tuple[Step, ...], previous: LinearUsage | None
+) -> Prior | None:
+    """Return what the release before says about the prices of several classes, if anything.
+
+    From `previous` where given, else from the regime before the latest, moved by the step. One
+    class has no proportions to lend.
+    """
+    classes = np.array([follows(term) == "requests" and ":" in term for term in rows.terms])
+    if classes.sum() < 2:  # noqa: PLR2004  proportions need two
+        return None
+    if previous is not None and previous.terms == rows.terms:
+        value = previous.value
+    elif steps and rows.day is not None:
+        start = steps[-2].day if len(steps) > 1 else 0
+        before = rows.keep((rows.day >= start) & (rows.day < steps[-1].day) & ~rows.load_test, {})
+        if len(before.y) < spec.min_rows:
+            return None
+        value = estimate(before, k=spec.huber_k).value * steps[-1].change_x
+    else:
+        return None
+    known = classes & (value > 0)
+    return Prior(value=value, sd=np.where(known, spec.release_sd * value, np.inf))
+
+
+def _usage(  # noqa: PLR0913  what a line consists of
+    service: str,
+    resource: str,
+    rows: Rows,
+    found: Estimate,
+    regimes: tuple[Regime, ...],
+    *,
+    knee: float,
 ) -> LinearUsage:
     # A load that was not real extends no range; rounding below an exact line is no such load.
     below = (found.fit.fitted - rows.y) / found.fit.divisor
-    trusted = below < _UNREAL * found.fit.scale + 1e-9
+    trusted = (below < _UNREAL * found.fit.scale + 1e-9) & ~rows.at_limit
     seen = rows.design[trusted]
     per_pod = math.nan
-    if "per_pod" in rows.terms:
-        pods = seen[:, rows.terms.index("per_pod")]
-        per_pod = float((seen[:, ~rows.background].sum(axis=1) / pods).max())
-    ratio = rows.y / np.maximum(found.fit.fitted, found.fit.divisor)
+    if rows.pods is not None:
+        per_pod = float((rows.requests[trusted] / rows.pods[trusted]).max())
+    free = ~rows.at_limit
+    ratio = rows.y[free] / np.maximum(found.fit.fitted, found.fit.divisor)[free]
+    saturated = int(np.count_nonzero(rows.at_limit))
     return LinearUsage(
         service=service,
         resource=resource,
@@ -266,69 +361,37 @@ def _usage(
         regime_change_x=regimes[-1].change_x if regimes else None,
         regimes=regimes,
         r2=found.r2,
-        basis="fitted",
+        basis="censored" if saturated else "fitted",
+        load_total_max=float(rows.requests[trusted].max()),
+        n_saturated=saturated,
+        saturated=dict(rows.saturated),
+        typical=_typical(rows),
+        knee_per_pod=knee,
+        mix=_mix(rows),
+        sample=_sample(rows, found),
     )
 
 
-def _notes(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]:
-    unknown = [t for t, known in zip(usage.terms, usage.identifiable, strict=True) if not known]
-    if usage.regimes:
-        step = usage.regimes[-1]
-        what = "per request" if step.changed == "requests" else "at equal load"
-        yield _note(
-            usage,
-            "regime_change",
-            f"usage {what} changed by {step.change_x - 1:+.1%} "
-            f"({step.low - 1:+.1%} to {step.high - 1:+.1%}) on {step.start}; only rows since then "
-            "are used",
-            date=step.start.isoformat(),
-            change_x=step.change_x,
-        )
-    if unknown:
-        yield _note(
-            usage,
-            "not_identifiable",
-            f"{', '.join(unknown)}: the loads move together too closely, or matter too little, to "
-            "tell these apart; the total is good for loads in the proportions seen",
-            terms=unknown,
-        )
-    if found.fit.huber_kept:
-        yield _note(
-            usage,
-            "huber_kept",
-            "gross errors are bounded in their pull, not rejected: the bisquare step was not "
-            f"taken, as {_HUBER_KEPT[found.fit.huber_kept]}",
-            reason=found.fit.huber_kept,
-        )
-    yield from _doubts(usage, rows, found)
+def _typical(rows: Rows) -> np.ndarray:
+    """Return each term's load per request, per pod, or on its own, in the busiest tenth (K,)."""
+    busy = rows.requests >= np.quantile(rows.requests, _BUSIEST)
+    mean = rows.design[busy].mean(axis=0)
+    requests = float(rows.requests[busy].mean())
+    pods = 1.0 if rows.pods is None else float(rows.pods[busy].mean())
+    per = {"requests": requests, "pods": pods, "nothing": 1.0}
+    return np.asarray(mean / np.array([per[follows(term)] for term in rows.terms]))
 
 
-def _doubts(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]:
-    """Yield what speaks against the line itself: a wrong unit, a bend."""
-    pods = rows.design[:, rows.terms.index("per_pod")] if "per_pod" in rows.terms else None
-    if usage.resource == "cpu_cores" and pods is not None and rows.y.max() <= 100:  # noqa: PLR2004
-        per_pod = float(np.max(rows.y / pods))
-        if per_pod > _CORES_PER_POD:
-            yield _note(
-                usage,
-                "unit_suspect",
-                f"up to {per_pod:.3g} per pod and never above 100 looks like percent; expected "
-                "busy cores summed over pods: multiply by cores / 100 and by pods",
-                per_pod=per_pod,
-            )
-    load = rows.design[:, ~rows.background].sum(axis=1) / (1.0 if pods is None else pods)
-    excess = convex_excess(rows.y, found.fit, load=load, day=rows.day)
-    if excess > _CONVEX:
-        yield _note(
-            usage,
-            "convex_usage",
-            f"usage grows faster than load: at the largest loads seen it is {excess:.1%} above the "
-            "line, and beyond them more; plan with a margin or a load test",
-            excess=excess,
-        )
+def _mix(rows: Rows) -> Mix | None:
+    classes = [k for k, t in enumerate(rows.terms) if ":" in t and follows(t) == "requests"]
+    return mix_of(rows.design[:, classes])
 
 
-def _note(usage: LinearUsage, code: str, message: str, **data: object) -> Finding:
-    severity: Severity = "info" if code in _REMARKS else "warning"
-    text = f"{usage.resource}: {message}"
-    return Finding(code, severity, usage.service, text, {"resource": usage.resource, **data})
+def _sample(rows: Rows, found: Estimate) -> Sample:
+    step = max(len(rows.y) // _SAMPLE, 1)
+    pods = np.ones(len(rows.y)) if rows.pods is None else rows.pods
+    role = np.where(found.fit.weights < _OUTLIER_WEIGHT, "outlier", "used")
+    role = np.where(rows.load_test, "load_test", role)
+    role = np.where(rows.at_limit, "saturated", role)
+    part = slice(None, None, step)
+    return Sample((rows.requests / pods)[part], (rows.y / pods)[part], role[part])

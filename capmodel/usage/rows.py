@@ -7,22 +7,28 @@ may not is counted under a reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from capmodel.errors import InputError, Problem, nearest
-from capmodel.usage.linear import BACKGROUND_TERMS
+from capmodel.usage.terms import is_background, load_column, load_of, node_terms, request_load
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.history import History
 
-__all__ = ["Node", "Rows", "node_terms", "nodes_of_frame", "nodes_of_history", "select_rows"]
+__all__ = ["Node", "Rows", "join_rows", "nodes_of_frame", "nodes_of_history", "select_rows"]
 
 LOAD_TEST_TAG: Final = "load_test"
+
+FAILED_SHARE: Final = 0.01
+"""Failures above this share of requests count as many."""
+
+_FEWEST_FAILED: Final = 30
+"""Fewest rows with many failures that can price them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,35 +36,80 @@ class Node:
     """What was measured of one node: columns by name (``rps``, ``rps:CLASS``, …), each (T,).
 
     ``day`` (T,) numbers local days from 0, -1 outside; ``dates`` (N,) are those days; both None for
-    observations without time.
+    observations without time. ``load_test`` (T,) says which rows come from a load test.
     """
 
     service: str
     columns: Mapping[str, np.ndarray]
     day: np.ndarray | None
     dates: np.ndarray | None
+    load_test: np.ndarray | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.columns.values()))) if self.columns else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The rows of one regression: loads (T, K), usage (T,), day (T,) or None, and what was left."""
+    """The rows of one regression.
+
+    Attributes
+    ----------
+    terms, design, y
+        Names of the loads, loads (T, K), usage (T,).
+    requests
+        All requests or queries [1/s], shape (T,): what the range is judged by.
+    day
+        Day number, shape (T,), or None.
+    load_test
+        Which rows come from a load test, shape (T,).
+    at_limit
+        Which rows are saturated, shape (T,): their usage is only a lower bound.
+    saturated
+        Those rows counted by reason.
+    dropped
+        Rows left out, counted by reason.
+    """
 
     terms: tuple[str, ...]
     design: np.ndarray
     y: np.ndarray
+    requests: np.ndarray
     day: np.ndarray | None
+    load_test: np.ndarray
+    at_limit: np.ndarray
+    saturated: Mapping[str, int]
     dropped: Mapping[str, int]
 
     @property
     def background(self) -> np.ndarray:
         """Which terms do not follow requests, shape (K,)."""
-        return np.array([term in BACKGROUND_TERMS for term in self.terms])
+        return is_background(self.terms)
+
+    @property
+    def pods(self) -> np.ndarray | None:
+        """Running pods [pods], shape (T,); None where they were not counted."""
+        return self.design[:, self.terms.index("per_pod")] if "per_pod" in self.terms else None
 
     def keep(self, mask: np.ndarray, reasons: Mapping[str, int]) -> Rows:
         """Return the rows under `mask`, with the others counted by reason."""
-        day = None if self.day is None else self.day[mask]
-        dropped = {**self.dropped, **{reason: n for reason, n in reasons.items() if n}}
-        return Rows(self.terms, self.design[mask], self.y[mask], day, dropped)
+        return replace(
+            self,
+            design=self.design[mask],
+            y=self.y[mask],
+            requests=self.requests[mask],
+            day=None if self.day is None else self.day[mask],
+            load_test=self.load_test[mask],
+            at_limit=self.at_limit[mask],
+            dropped={**self.dropped, **{reason: n for reason, n in reasons.items() if n}},
+        )
+
+    def with_term(self, term: str, load: np.ndarray) -> Rows:
+        """Return the rows with one more load."""
+        design = np.column_stack([self.design, load])
+        return replace(self, terms=(*self.terms, term), design=design)
 
 
 def nodes_of_history(history: History, services: Iterable[str] | None) -> tuple[Node, ...]:
@@ -72,6 +123,7 @@ def nodes_of_history(history: History, services: Iterable[str] | None) -> tuple[
         raise InputError([_unknown(name, history.services) for name in unknown])
     days = history.axis.days()
     masked = history.masked(keep_tags=(LOAD_TEST_TAG,))
+    tests = history.tags.get(LOAD_TEST_TAG)
     nodes = []
     for name in names:
         row = history.services.index(name)
@@ -80,7 +132,8 @@ def nodes_of_history(history: History, services: Iterable[str] | None) -> tuple[
             if np.isfinite(array[row]).any():
                 column = f"{quantity}:{service_class}" if service_class else quantity
                 columns[column] = array[row]
-        nodes.append(Node(name, columns, days.day_of_step, days.dates))
+        tested = None if tests is None else tests[row]
+        nodes.append(Node(name, columns, days.day_of_step, days.dates, tested))
     return tuple(nodes)
 
 
@@ -136,50 +189,60 @@ def _unknown(name: str, known: Iterable[str]) -> Problem:
     )
 
 
-def node_terms(columns: Iterable[str]) -> dict[str, str]:
-    """Return the terms that explain a node's usage and the column of each ('' for 1).
-
-    A node with read or write queries is a database: idle, per_read, per_write. Any other has a
-    background per pod (idle where pods were not counted) and a cost per request, by class where
-    there are several. Empty where no requests were measured.
-
-    Examples
-    --------
-    >>> node_terms(["replicas", "rps", "cpu_cores"])
-    {'per_pod': 'replicas', 'per_request': 'rps'}
-    >>> node_terms(["qps_read", "qps_write"])
-    {'idle': '', 'per_read': 'qps_read', 'per_write': 'qps_write'}
-    """
-    names = set(columns)
-    queries = {f"per_{kind}": f"qps_{kind}" for kind in ("read", "write") if f"qps_{kind}" in names}
-    if queries:
-        return {"idle": "", **queries}
-    classes = sorted(name for name in names if name.startswith("rps:"))
-    if len(classes) > 1 or (classes and "rps" not in names):
-        requests = {f"per_request:{name.partition(':')[2]}": name for name in classes}
-    elif "rps" in names:
-        requests = {"per_request": "rps"}
-    else:
-        return {}
-    background = {"per_pod": "replicas"} if "replicas" in names else {"idle": ""}
-    return {**background, **requests}
-
-
-def select_rows(node: Node, resource: str) -> Rows:
+def select_rows(node: Node, resource: str, *, terms: tuple[str, ...] | None = None) -> Rows:
     """Return the usable rows of a node and resource, the others counted by reason.
 
     Rows go only when a number in them is missing or impossible; never because usage is high or
     low, which would select on the outcome.
+
+    Parameters
+    ----------
+    node, resource
+        What was measured, and what is explained.
+    terms
+        The loads to take; None: those of :func:`capmodel.usage.terms.node_terms`, without a price
+        of failures where fewer than 30 rows have more than 1 % of them.
     """
-    columns = node_terms(node.columns)
+    if terms is None:
+        terms = tuple(node_terms(_material(node), resource))
+    n = node.n_rows
     y = node.columns[resource]
-    design = np.column_stack([node.columns[c] if c else np.ones(len(y)) for c in columns.values()])
+    missing = np.full(n, np.nan)
+    loads = {term: load_of(term, terms, node.columns, n=n) for term in terms}
+    design = np.column_stack([missing if load is None else load for load in loads.values()])
+    requests = request_load(node.columns)
+    everything = Rows(
+        terms=terms,
+        design=design,
+        y=y,
+        requests=missing if requests is None else requests,
+        day=node.day,
+        load_test=np.zeros(n, dtype=bool) if node.load_test is None else node.load_test,
+        at_limit=np.zeros(n, dtype=bool),
+        saturated={},
+        dropped={},
+    )
+    return _usable(everything)
+
+
+def _material(node: Node) -> set[str]:
+    """Return the columns of a node, without failures that are too few to have a price."""
+    names = set(node.columns)
+    if {"rps", "errors_rps"} <= names:
+        many = node.columns["errors_rps"] > FAILED_SHARE * node.columns["rps"]
+        if np.count_nonzero(many) < _FEWEST_FAILED:
+            names.discard("errors_rps")
+    return names
+
+
+def _usable(rows: Rows) -> Rows:
+    y, design = rows.y, rows.design
     known = np.isfinite(design)
-    loads = design[:, [c not in ("", "replicas") for c in columns.values()]]
-    pods = design[:, list(columns).index("per_pod")] if "per_pod" in columns else np.ones(len(y))
+    measured = np.array([bool(load_column(term)) for term in rows.terms], dtype=bool)
+    loads = design[:, ~rows.background]
+    pods = np.ones(len(y)) if rows.pods is None else rows.pods
     tests = {
-        "not_measured": ~np.isfinite(y)
-        & ~known[:, [c != "" for c in columns.values()]].any(axis=1),
+        "not_measured": ~np.isfinite(y) & ~known[:, measured].any(axis=1),
         "usage_missing": ~np.isfinite(y),
         "load_missing": ~known.all(axis=1),
         "load_negative": (design < 0).any(axis=1),
@@ -187,12 +250,36 @@ def select_rows(node: Node, resource: str) -> Rows:
         "no_load": ~(loads > 0).any(axis=1),
         "usage_not_positive": ~(y > 0),
     }
-    if node.day is not None:
-        tests["outside_local_days"] = node.day < 0
+    if rows.day is not None:
+        tests["outside_local_days"] = rows.day < 0
     usable = np.ones(len(y), dtype=bool)
     reasons = {}
     for reason, bad in tests.items():
         reasons[reason] = int(np.count_nonzero(usable & bad))
         usable &= ~bad
-    everything = Rows(tuple(columns), design, y, node.day, {})
-    return everything.keep(usable, reasons)
+    return rows.keep(usable, reasons)
+
+
+def join_rows(production: Rows, tests: Rows) -> Rows:
+    """Return production rows and load-test rows as one regression.
+
+    Load-test rows have no day of their own: they count as the last day of production, so they stand
+    in the latest regime.
+    """
+    day = None
+    if production.day is not None:
+        last = production.day.max() if len(production.day) else 0
+        day = np.concatenate([production.day, np.full(len(tests.y), last)])
+    dropped = dict(production.dropped)
+    for reason, n in tests.dropped.items():
+        dropped[f"load_test_{reason}"] = n
+    return replace(
+        production,
+        design=np.concatenate([production.design, tests.design]),
+        y=np.concatenate([production.y, tests.y]),
+        requests=np.concatenate([production.requests, tests.requests]),
+        day=day,
+        load_test=np.concatenate([production.load_test, np.ones(len(tests.y), dtype=bool)]),
+        at_limit=np.concatenate([production.at_limit, tests.at_limit]),
+        dropped=dropped,
+    )
