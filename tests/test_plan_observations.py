@@ -1,4 +1,4 @@
-"""Load-test rows without time beside a history: fitted, identified, refused where they clash."""
+"""Load-test rows without time: beside a history they join it, and alone they are fitted."""
 
 from __future__ import annotations
 
@@ -65,9 +65,24 @@ def test_without_observations_the_service_is_refused():
         CapacityModel(TOPOLOGY).fit(history())
 
 
-def test_usage_in_both_places_is_refused():
-    with pytest.raises(InputError, match="usage here and in the history"):
-        CapacityModel(TOPOLOGY).fit(history(cpu_cores=3.0), observations=load_test())
+def test_beside_measured_usage_they_are_load_tests_that_reach_further():
+    times = pd.date_range("2026-01-01", periods=60 * 24, freq="h", tz="UTC")
+    rng = np.random.default_rng(0)
+    busy = 600 + 300 * np.sin(2 * np.pi * np.arange(len(times)) / 24)
+    rps = busy / 15
+    cores = (0.05 * 4 + 0.085 * rps) * rng.gamma(1111, 1 / 1111, len(rps))
+    rows = [pd.DataFrame({"service": "checkouts", "time": times, "per_min": busy})]
+    measured = {"rps": rps, "replicas": 4.0, "cpu_cores": cores}
+    rows.append(pd.DataFrame({"service": "api", "time": times, **measured}))
+    past = History.from_frame(pd.concat(rows), business_tz="UTC")
+    alone = CapacityModel(TOPOLOGY).fit(past).usage["api", "cpu_cores"]
+    both = CapacityModel(TOPOLOGY).fit(past, observations=load_test()).usage["api", "cpu_cores"]
+    assert both.n_used == alone.n_used + 120
+    assert alone.load_per_pod_max == pytest.approx(rps.max() / 4)
+    assert both.load_per_pod_max == pytest.approx(20.0)
+    assert (both.low < [0.05, 0.085]).all()
+    assert (both.high > [0.05, 0.085]).all()
+    assert both.value[1] == pytest.approx(0.085, rel=0.005)
 
 
 def test_rows_without_a_node_are_refused():

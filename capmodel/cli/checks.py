@@ -14,6 +14,7 @@ import pandas as pd
 
 from capmodel.errors import InputError, Problem
 from capmodel.plan import CapacityModel
+from capmodel.plan.observations import check_observations
 from capmodel.scenario import check_names, mixture_weights
 from capmodel.topology import Topology
 
@@ -60,6 +61,7 @@ def check_study(study: Study) -> Checked:
     catalog = attempt(study.read_catalog)
     histories = attempt(study.read_history)
     base, fine = histories or (None, None)
+    attempt(lambda: check_observations(study.read_observations()))
     first_year = base.start.astype(object).year if base is not None else study.horizon.start.year
     events = attempt(lambda: study.make_events(first_year))
     if scenarios is not None:

@@ -21,7 +21,7 @@ from capmodel.history import History
 from capmodel.peaks import PeakFit, fit_peaks
 from capmodel.plan.calls import fit_calls
 from capmodel.plan.make import make_plan
-from capmodel.plan.observations import check_observations, digest_of, in_order
+from capmodel.plan.observations import check_observations, digest_of, split_observations
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.plan.suspects import unit_findings
 from capmodel.plan.today import RootToday, declared_today, measured_today
@@ -161,9 +161,10 @@ class CapacityModel:
         accept
             Codes of disqualifying findings that are overruled; recorded as assumptions.
         observations
-            Usage of nodes that the history does not measure, one row per observation without time
-            (a load test): ``service``, ``rps`` and ``replicas`` (``qps_read``, ``qps_write`` of a
-            database) beside ``cpu_cores`` or ``memory_gib``; see :meth:`RobustLinear.fit`.
+            Rows without time (a load test): ``service``, ``rps`` and ``replicas`` (``qps_read``,
+            ``qps_write`` of a database) beside ``cpu_cores`` or ``memory_gib``. For a node whose
+            usage the history measures they count beside its rows, by weight, and reach further;
+            any other is fitted to them alone; see :meth:`RobustLinear.fit`.
 
         Raises
         ------
@@ -174,7 +175,7 @@ class CapacityModel:
         _require_history(history)
         topology = self.topology or own_drivers(history)
         findings = self._checked(history, fine, accept, units=unit_findings(topology, history))
-        check_observations(observations, history)
+        check_observations(observations)
         _require_described(topology, history, self.given, observations)
         clean = history.masked()
         calls, call_findings = fit_calls(clean, topology, events=self.events)
@@ -269,18 +270,19 @@ class CapacityModel:
         self, topology: Topology, history: History, observations: pd.DataFrame | None
     ) -> tuple[dict[tuple[str, str], LinearUsage], tuple[Finding, ...]]:
         usage = _declared(topology)
+        nodes = (*topology.services, *topology.databases)
+        beside, alone = split_observations(observations, history, nodes)
         known = set(history.services)
-        wanted = [n for n in (*topology.services, *topology.databases) if n in known]
-        fit = self.usage.fit(history.masked(keep_tags=("load_test",)).select(tuple(wanted)))
-        fits, refused = fit.fits, fit.refused
-        if observations is not None:
-            nodes = {*topology.services, *topology.databases}
-            shown = in_order(observations[observations["service"].isin(nodes)])
-            observed = self.usage.fit(shown)
-            fits, refused = (*fits, *observed.fits), (*refused, *observed.refused)
-        for one in fits:
+        wanted = tuple(n for n in nodes if n in known)
+        part = history.masked(keep_tags=("load_test",)).select(wanted)
+        found = [self.usage.fit(part, load_tests=beside)]
+        if alone is not None:
+            found.append(self.usage.fit(alone))
+        for one in (line for fit in found for line in fit.fits):
             usage.setdefault((one.service, one.resource), one)
-        return usage, tuple(f for f in refused if f.service not in _fully_declared(topology))
+        declared = _fully_declared(topology)
+        said = [f for fit in found for f in (*fit.refused, *fit.notes) if f.severity == "warning"]
+        return usage, tuple(f for f in said if f.service not in declared)
 
     def _peaks(self, topology: Topology, fine: History | None) -> PeakFit:
         declared = {

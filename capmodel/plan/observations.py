@@ -1,7 +1,7 @@
 """Observations of usage without time: what they must hold, and their identity.
 
-This module answers: does a frame of load-test rows stand beside the history without contradicting
-it, and is it the same frame as last time? The usage model reads the rows themselves.
+This module answers: is this a frame of load-test rows, which of its nodes does the history measure
+too, and is it the same frame as last time? The usage model reads the rows themselves.
 """
 
 from __future__ import annotations
@@ -9,47 +9,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capmodel import documents
-from capmodel.errors import InputError, Problem
+from capmodel.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from capmodel.history import History
 
-__all__ = ["check_observations", "digest_of", "in_order"]
+__all__ = ["check_observations", "digest_of", "in_order", "split_observations"]
 
 USAGE = ("cpu_cores", "memory_gib")
 
 
-def check_observations(observations: pd.DataFrame | None, history: History) -> None:
-    """Refuse a frame without node names, and nodes whose usage the history measures too.
+def check_observations(observations: pd.DataFrame | None) -> None:
+    """Refuse a frame without node names.
 
     Raises
     ------
     InputError
-        With every problem found.
+        Without a column ``service``.
+    """
+    if observations is None or "service" in observations.columns:
+        return
+    raise InputError.of(
+        "observations",
+        got=f"columns {', '.join(map(str, observations.columns)) or 'none'}",
+        expected="a column service, loads (rps, replicas) and usage (cpu_cores, memory_gib)",
+        do="Name the node of each row.",
+    )
+
+
+def split_observations(
+    observations: pd.DataFrame | None, history: History, nodes: Iterable[str]
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return the rows of nodes whose usage the history measures too, and those of the others.
+
+    The first are load tests beside production and fitted with it; the second stand alone. Rows of
+    nodes that the topology does not name are in neither; None where there are no rows.
     """
     if observations is None:
-        return
-    if "service" not in observations.columns:
-        raise InputError.of(
-            "observations",
-            got=f"columns {', '.join(map(str, observations.columns)) or 'none'}",
-            expected="a column service, loads (rps, replicas) and usage (cpu_cores, memory_gib)",
-            do="Name the node of each row.",
-        )
-    names = sorted(set(observations["service"].astype(str)) & set(history.services))
-    twice = [name for name in names if set(USAGE) & set(history.measured(name))]
-    if twice:
-        raise InputError(
-            Problem(
-                where=f"observations of {name}",
-                got="usage here and in the history",
-                expected="one of the two",
-                do="Leave the rows out, or drop the usage columns of this node in the history.",
-            )
-            for name in twice
-        )
+        return None, None
+    names = observations["service"].astype(str)
+    measured = {n for n in history.services if set(USAGE) & set(history.measured(n))}
+    named = set(nodes)
+    beside = in_order(observations[names.isin(named & measured)])
+    alone = in_order(observations[names.isin(named - measured)])
+    return (beside if len(beside) else None), (alone if len(alone) else None)
 
 
 def in_order(observations: pd.DataFrame) -> pd.DataFrame:

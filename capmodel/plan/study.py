@@ -24,8 +24,11 @@ from capmodel.orders import OrdersPolicy
 from capmodel.plan.model import CapacityFit, CapacityModel
 from capmodel.scenario import LoseZonesOverlay, Scenario
 from capmodel.topology import Topology
+from capmodel.usage import RobustLinear
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capmodel.history import History
     from capmodel.plan.planset import PlanSet
 
@@ -57,6 +60,8 @@ class HistoryFiles(_Spec):
 
     base: Path
     fine: Path | None = None
+    observations: Path | None = None
+    """Load-test rows without time: usage of services at loads that production has not seen."""
     accept: tuple[str, ...] = ()
     """Disqualifying findings that are overruled, by code."""
     naive_tz: str | None = None
@@ -148,6 +153,8 @@ class Study(_Spec):
     topology: Path | None = None
     history: HistoryFiles | None = None
     demand: GivenDemandFile | None = None
+    usage: RobustLinear = Field(default_factory=RobustLinear)
+    """How usage is fitted, for example ``{convex: true}``."""
     catalog: CatalogChoice = Field(default_factory=CatalogChoice)
     events: Calendar = Field(default_factory=Calendar)
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
@@ -249,6 +256,14 @@ class Study(_Spec):
         fine = self._read(self._at(self.history.fine)) if self.history.fine else None
         return base, fine
 
+    def read_observations(self) -> pd.DataFrame | None:
+        """Return the load-test rows, None where the study names none."""
+        from capmodel import sources  # noqa: PLC0415  pyarrow only when a file is read
+
+        if self.history is None or self.history.observations is None:
+            return None
+        return sources.read_rows(self._at(self.history.observations))
+
     def _read(self, path: Path) -> History:
         from capmodel import sources  # noqa: PLC0415  pyarrow only when a file is read
 
@@ -282,21 +297,15 @@ class Study(_Spec):
         as_of = self.as_of or self.horizon.start
         first_year = base.start.astype(object).year if base is not None else as_of.year - 1
         events = self.make_events(first_year)
-        if self.demand is not None:
-            model = CapacityModel(topology=topology, events=events, given=self._given(events))
-        else:
-            model = CapacityModel(topology=topology, events=events)
+        given = None if self.demand is None else self._given(self.demand, events)
+        model = CapacityModel(topology=topology, events=events, usage=self.usage, given=given)
         if base is None:
             return model.declare(business_tz=self.business_tz, fine=fine)
         accept = self.history.accept if self.history else ()
-        return model.fit(base, fine=fine, accept=accept)
+        return model.fit(base, fine=fine, accept=accept, observations=self.read_observations())
 
-    def _given(self, events: Events) -> GivenDemand:
-        if self.demand is None:
-            raise InputError(Problem("demand", "nothing", "given: FILE", "Name the forecast file."))
-        return GivenDemand.read(
-            self._at(self.demand.given), business_tz=self.business_tz, events=events
-        )
+    def _given(self, demand: GivenDemandFile, events: Events) -> GivenDemand:
+        return GivenDemand.read(self._at(demand.given), business_tz=self.business_tz, events=events)
 
     def plan(self, fit: CapacityFit | None = None) -> PlanSet:
         """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from capmodel.sources.files import read_csv, read_parquet
+from capmodel.sources.files import read_csv, read_parquet, read_rows
 
-__all__ = ["read_csv", "read_parquet"]
+__all__ = ["read_csv", "read_parquet", "read_rows"]

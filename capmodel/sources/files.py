@@ -23,7 +23,7 @@ from capmodel.sources.clock import localized
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["read_csv", "read_parquet"]
+__all__ = ["read_csv", "read_parquet", "read_rows"]
 
 
 def read_csv(
@@ -147,6 +147,31 @@ def read_parquet(
         naive_tz=naive_tz,
         step_min=step_min,
     )
+
+
+def read_rows(path: str | Path) -> pd.DataFrame:
+    """Read a CSV or Parquet file as the rows that it holds, without making a history of them.
+
+    For tables that are no regular series: load-test points, pods that come and go.
+
+    Parameters
+    ----------
+    path
+        The file; ``.parquet`` and ``.pq`` are Parquet, all else comma-separated UTF-8.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per row of the file, columns as named there.
+
+    Raises
+    ------
+    InputError
+        Missing, empty or unreadable file.
+    """
+    file = _existing(path)
+    parquet = file.is_dir() or file.suffix in {".parquet", ".pq"}
+    return _frame(_parquet_table(file) if parquet else _csv_table(file, {}))
 
 
 def _existing(path: str | Path) -> Path:

@@ -7,7 +7,7 @@ ordinary the total.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,12 +24,13 @@ _LEAST_SD: Final = 1e-6
 class Mix:
     """Shares of the request classes over the rows of a fit.
 
-    ``mean`` (E,) and ``root`` (E, E) describe them: ``root`` turns a deviation of shares into
-    standard deviations (the Moore–Penrose root of their covariance; shares sum to 1, so one
-    direction is void). ``seen`` is the distance below which 99.9 % of rows lie.
+    ``mean`` (E,) and ``covariance`` (E, E) describe them; ``root`` (E, E) turns a deviation of
+    shares into standard deviations (the Moore–Penrose root of the covariance; shares sum to 1, so
+    one direction is void). ``seen`` is the distance below which 99.9 % of rows lie.
     """
 
     mean: np.ndarray
+    covariance: np.ndarray
     root: np.ndarray
     seen: float
 
@@ -74,12 +75,13 @@ def mix_of(loads: np.ndarray) -> Mix | None:
     total = loads.sum(axis=1)
     share = loads[total > 0] / total[total > 0, None]
     mean = share.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov(share.T))
+    covariance = np.cov(share.T)
+    values, vectors = np.linalg.eigh(covariance)
     # Directions that never varied: the least step away from them is far.
     sd = np.sqrt(np.maximum(values, 0.0))
     void = np.argmin(sd)
     inverse = 1 / np.maximum(sd, _LEAST_SD)
     inverse[void] = 0.0
-    mix = Mix(mean=mean, root=vectors * inverse, seen=1.0)
+    mix = Mix(mean=mean, covariance=covariance, root=vectors * inverse, seen=1.0)
     seen = float(np.quantile(mix.standard_distance(share), _EDGE))
-    return Mix(mean=mean, root=mix.root, seen=max(seen, 1.0))
+    return replace(mix, seen=max(seen, 1.0))

@@ -6,7 +6,7 @@ This module answers: how much will these loads use, and on what evidence? It dra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -51,6 +51,11 @@ class UsageFit:
     fits: tuple[LinearUsage, ...]
     refused: tuple[Finding, ...] = ()
     notes: tuple[Finding, ...] = ()
+    _places: Mapping[tuple[str, str], int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places = {(u.service, u.resource): k for k, u in enumerate(self.fits)}
+        object.__setattr__(self, "_places", places)
 
     @property
     def findings(self) -> Findings:
@@ -59,10 +64,8 @@ class UsageFit:
 
     def get(self, service: str, resource: str) -> LinearUsage | None:
         """Return the line of a node and resource, None where there is none."""
-        for usage in self.fits:
-            if (usage.service, usage.resource) == (service, resource):
-                return usage
-        return None
+        place = self._places.get((service, resource))
+        return None if place is None else self.fits[place]
 
     def of(self, service: str) -> tuple[LinearUsage, ...]:
         """Return every line of a node.
@@ -100,7 +103,8 @@ class UsageFit:
             One row per row of `loads` and resource, in the order of `loads`: ``row`` (position in
             `loads`), ``service``, ``resource``, ``p05``, ``p50``, ``p95`` [unit of the resource]
             of one interval's usage, ``extrapolating``, ``load_x`` (load relative to the range
-            seen, 1 inside).
+            seen, 1 inside), ``mix_x`` (distance of the mix of classes relative to the farthest
+            seen, 0 with one class). Either above 1 is extrapolation and widens the quantiles.
 
         Raises
         ------
@@ -209,6 +213,7 @@ _PREDICTED_COLUMNS: Final = (
     "p95",
     "extrapolating",
     "load_x",
+    "mix_x",
 )
 
 
@@ -225,14 +230,15 @@ def _predicted(
             do="Fill or leave out the row.",
         )
     quantiles = usage.quantiles(loads, normal=np.array(_NORMAL_5_50_95))
-    beyond = usage.extrapolation(loads)
+    beyond, mix = usage.extrapolation(loads), usage.mix_distance(loads)
     values = (
         rows,
         usage.service,
         usage.resource,
         *quantiles.T,
-        beyond > 1,
+        (beyond > 1) | (mix > 1),
         beyond,
+        mix,
     )
     return pd.DataFrame(dict(zip(_PREDICTED_COLUMNS, values, strict=True)))
 
@@ -255,12 +261,29 @@ def _explained(usage: LinearUsage) -> list[str]:
         lines.append(f"    seen to {usage.load_per_pod_max:.4g} requests/s per pod")
     if usage.basis == "assumed":
         return lines
+    lines += _mix_lines(usage)
     lines.append(f"    scatter {usage.resid_log_sd:.1%}, r2 {usage.r2:.4f}")
     dropped = ", ".join(f"{n} {reason}" for reason, n in usage.dropped.items())
     lines.append(f"    rows used {usage.n_used}; dropped: {dropped or 'none'}")
+    if usage.n_saturated:
+        why = ", ".join(f"{n} {reason}" for reason, n in usage.saturated.items())
+        lines.append(f"    of them lower bounds, saturated: {usage.n_saturated} ({why})")
     lines += [
         f"    regime from {r.start}: x{r.change_x:.3f} ({r.low:.3f} to {r.high:.3f}) on {r.changed}"
         for r in usage.regimes
         if r.changed
     ]
     return lines
+
+
+def _mix_lines(usage: LinearUsage) -> list[str]:
+    """Return what was seen of the classes' shares, nothing with one class."""
+    if usage.mix is None:
+        return []
+    sd = np.sqrt(np.diag(usage.mix.covariance))
+    names = [term.partition(":")[2] for term in usage.terms if ":" in term]
+    shares = ", ".join(
+        f"{name} {mean:.1%} ± {one:.1%}"
+        for name, mean, one in zip(names, usage.mix.mean, sd, strict=False)
+    )
+    return [f"    mix of requests seen: {shares}"]

@@ -324,7 +324,7 @@ def _prior(
     return Prior(value=value, sd=np.where(known, spec.release_sd * value, np.inf))
 
 
-def _usage(  # noqa: PLR0913  what a line consists of
+def _usage(
     service: str,
     resource: str,
     rows: Rows,

@@ -65,7 +65,7 @@ TERMS: Final[Mapping[str, Term]] = _terms(
 class: ``per_request:search`` rests on the column ``rps:search``."""
 
 _REQUESTS: Final = ("per_request", "per_read", "per_write")
-"""Terms whose loads add up to a node's requests: their sum is the load that a range is judged by."""
+"""Terms whose loads add up to a node's requests: the load that a range is judged by."""
 
 _CPU: Final = ("cpu_cores", "network_mbps", "log_mib_per_s")
 _READS: Final = ("iops_read",)
