@@ -19,6 +19,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 __all__ = [
+    "AnyCurve",
+    "BentCurve",
     "ConnectionsCurve",
     "Curve",
     "LinearCurve",
@@ -61,6 +63,18 @@ class LinearCurve(_Curve):
         """Return the usage at a multiple [the limit's unit]."""
         del integer  # nothing here comes in whole pieces
         return self.constant + self.slope * x
+
+
+class BentCurve(_Curve):
+    """The larger of two lines: usage whose cost per request rises from a knee on."""
+
+    kind: Literal["bent"] = "bent"
+    flat: LinearCurve
+    steep: LinearCurve
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the usage at a multiple [the limit's unit]."""
+        return max(line.usage(x, integer=integer) for line in (self.flat, self.steep))
 
 
 class PodsCurve(_Curve):
@@ -137,16 +151,17 @@ class NodesCurve(_Curve):
         return zones * _whole(fill) if integer else fill
 
 
-Curve = Annotated[LinearCurve | ConnectionsCurve | NodesCurve, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[LinearCurve | ConnectionsCurve | NodesCurve] = TypeAdapter(Curve)
+AnyCurve = LinearCurve | BentCurve | ConnectionsCurve | NodesCurve
+Curve = Annotated[AnyCurve, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[AnyCurve] = TypeAdapter(Curve)
 
 
-def curve_from_dict(data: dict[str, object]) -> LinearCurve | ConnectionsCurve | NodesCurve:
+def curve_from_dict(data: dict[str, object]) -> AnyCurve:
     """Return the curve that a saved plan holds."""
     return _ADAPTER.validate_python(data)
 
 
-def multiple_at(curve: LinearCurve | ConnectionsCurve | NodesCurve, bound: float) -> float:
+def multiple_at(curve: AnyCurve, bound: float) -> float:
     """Return the smallest multiple of today at which continuous usage reaches a bound.
 
     Parameters
@@ -201,12 +216,12 @@ class SweepPoint:
 
 
 def sweep_points(
-    curve: LinearCurve | ConnectionsCurve | NodesCurve,
+    curve: AnyCurve,
     *,
     hard: float,
     policy_x: float,
     multiples: Sequence[float],
-    saturation: LinearCurve | ConnectionsCurve | NodesCurve | None = None,
+    saturation: AnyCurve | None = None,
 ) -> tuple[SweepPoint, ...]:
     """Return how full a limit is at given multiples, with integer pods and nodes.
 

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from capmodel.capacity.curves import (
-    ConnectionsCurve,
-    LinearCurve,
-    NodesCurve,
+    AnyCurve,
     PodsCurve,
     PooledCaller,
 )
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
     from capmodel.topology import Topology
 
-Curves = LinearCurve | ConnectionsCurve | NodesCurve
 
 __all__ = ["Estate", "Limit", "nodes_needed", "pods_needed", "usage_of", "zone_fill"]
 
@@ -80,13 +77,13 @@ class Limit:
     imbalance_x: float
     """Hottest pod / mean pod, compared with the hard value only."""
     basis: Basis
-    curve: Curves
+    curve: AnyCurve
     """Usage as the policy sees it: pods at the planned utilization."""
-    own_saturation: Curves | None = None
+    own_saturation: AnyCurve | None = None
     """Usage as the hard value sees it, where it differs: the hottest pod, nodes of full pods."""
 
     @property
-    def saturation(self) -> Curves:
+    def saturation(self) -> AnyCurve:
         """Usage as the hard value sees it, by multiple of today."""
         return self.own_saturation or self.curve
 
@@ -225,14 +222,18 @@ def saturation_of(limit: Limit, estate: Estate, loads: Loads, usage: np.ndarray)
 def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     service = estate.services[limit.node]
     targets = targets_of(AUTOSCALED, estate.topology.policy)
-    use = next(u for u in service.uses if u.resource == limit.name)
     load = loads.day_peak(limit.node)
-    per_request = use.per_request_at(service.load_per_pod(targets))
-    if service.maximum is not None:
-        return np.asarray(use.per_pod_draws * service.maximum + per_request * load)
-    pods = autoscaled_pods(estate, limit.node, load)
-    idle = np.where(np.isfinite(pods), pods, 0.0)  # no number of pods suffices: see infeasible_use
-    return np.asarray(use.per_pod_draws * idle + per_request * load)
+    pods: np.ndarray | float = float(service.maximum or 0)
+    if service.maximum is None:
+        wanted = autoscaled_pods(estate, limit.node, load)
+        pods = np.where(np.isfinite(wanted), wanted, 0.0)  # where none suffices: infeasible_use
+    per_pod = service.load_per_pod(targets)
+    # A line that bends upwards is the larger of two.
+    lines = [
+        use.per_pod_draws * pods + use.per_request_at(per_pod) * load
+        for use in service.uses_of(limit.name)
+    ]
+    return np.asarray(np.maximum.reduce(lines))
 
 
 def database_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from capmodel.capacity.curves import (
+    BentCurve,
     ConnectionsCurve,
     LinearCurve,
     NodesCurve,
@@ -52,26 +53,30 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
     if not service.uses and service.known:
         return [_replicas_limit(estate, name)]
     limits = []
-    for use in service.uses:
-        line = _service_line(estate, service, use)
+    for resource in dict.fromkeys(use.resource for use in service.uses):
+        use, *_ = service.uses_of(resource)
+        lines = [_service_line(estate, service, one) for one in service.uses_of(resource)]
         limits.append(
             Limit(
                 node=name,
-                name="cpu_cores" if use.resource == "cpu_cores" else "memory_gib",
-                unit="cores" if use.resource == "cpu_cores" else "GiB",
+                name="cpu_cores" if resource == "cpu_cores" else "memory_gib",
+                unit="cores" if resource == "cpu_cores" else "GiB",
                 tier=estate.topology.tier_of(name),
                 hard=bound * use.request,
                 policy_x=float(getattr(policy.utilization, use.resource)),
                 imbalance_x=service.imbalance_x,
                 basis=worst_basis([use.basis, estate.call_basis[name]]),
-                curve=line,
-                own_saturation=LinearCurve(
-                    constant=line.constant * service.imbalance_x,
-                    slope=line.slope * service.imbalance_x,
-                ),
+                curve=_curve(lines, 1.0),
+                own_saturation=_curve(lines, service.imbalance_x),
             )
         )
     return limits
+
+
+def _curve(lines: list[LinearCurve], x: float) -> LinearCurve | BentCurve:
+    """Return usage along one line, or along the larger of two, times a factor."""
+    first, *steeper = (LinearCurve(constant=c.constant * x, slope=c.slope * x) for c in lines)
+    return BentCurve(flat=first, steep=steeper[0]) if steeper else first
 
 
 def _service_line(estate: Estate, service: ServiceUse, use: PodUse) -> LinearCurve:

@@ -11,7 +11,7 @@ Shapes: D draws, N local days, H hours of a day (1 where only day peaks are know
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +58,10 @@ class CallRatio:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RootMinutes:
-    """One root's busiest minutes before any scenario, in events per second."""
+    """One root's busiest minutes before a scenario's factor, in events per second.
+
+    The burst is drawn at the rate of each hour, so scenarios of other rates have other minutes.
+    """
 
     root: RootPaths
     day_peak: np.ndarray
@@ -211,6 +214,11 @@ class Loads:
     factor: Mapping[str, np.ndarray]
     """What the scenario multiplies each root by, shape (D, N)."""
     weights: Mapping[str, Weights]
+    remainder: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Node to its own busiest minute / the one carried down to it, shape (D, N) [ratio].
+
+    It multiplies the node's own load, not what the node calls; nodes without one follow the roots.
+    """
 
     def root_peak(self, root: str) -> np.ndarray:
         """Return a root's busiest minute of each day, shape (D, N) [1/s]."""
@@ -231,8 +239,9 @@ class Loads:
         """
         parts: dict[str, np.ndarray] = {}
         for node, unit in mix.items():
+            own = self.remainder.get(node, 1.0)
             for root, weight in self.weights[node].items():
-                part = unit * weight
+                part = np.asarray(unit * weight * own)
                 parts[root] = parts[root] + part if root in parts else part
         if len(parts) <= 1:
             return {root: self.root_peak(root) for root in parts}
@@ -267,9 +276,10 @@ class Loads:
         return np.asarray(np.take_along_axis(full, index, axis=2)[:, :, 0] * self.factor[root])
 
     def at(self, node: str, instant: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return a node's load in an instant, shape (D, N) [1/s]."""
+        """Return a node's load in an instant, its remainder included, shape (D, N) [1/s]."""
         weights = self.weights[node]
-        return np.asarray(sum(instant[root] * weight for root, weight in weights.items()))
+        carried = np.asarray(sum(instant[root] * weight for root, weight in weights.items()))
+        return carried * self.remainder[node] if node in self.remainder else carried
 
     def day_peak(self, node: str) -> np.ndarray:
         """Return a node's own busiest minute of each day, shape (D, N) [1/s]."""

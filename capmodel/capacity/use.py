@@ -54,6 +54,8 @@ class PodUse:
     widening: np.ndarray
     """Standard normal draws of the extrapolation, shape (D, 1)."""
     basis: Basis
+    holds_from: float = 0.0
+    """Load per pod from which this line is the one that holds [1/s]: the knee of a bent one."""
 
     def load_per_pod(self, target: float) -> float:
         """Return the load that fills one pod to a target ratio of its request [1/s]."""
@@ -122,6 +124,7 @@ def pod_uses(fit: LinearUsage, *, request: float, draws: int, seed: int) -> tupl
         per_pod=line.per_pod - float(fit.value[k]) * fit.knee_per_pod,
         per_request_draws=line.per_request_draws + drawn[:, [k]],
         per_pod_draws=line.per_pod_draws - drawn[:, [k]] * fit.knee_per_pod,
+        holds_from=fit.knee_per_pod,
     )
     return (line, steeper)
 
@@ -148,6 +151,10 @@ class ServiceUse:
     def known(self) -> bool:
         """Whether pods follow from load at all."""
         return bool(self.uses) or (self.today_pods is not None and self.today_rps > 0)
+
+    def uses_of(self, resource: str) -> tuple[PodUse, ...]:
+        """Return the lines of one resource: two where its usage bends upwards."""
+        return tuple(use for use in self.uses if use.resource == resource)
 
     def infeasible(self, targets: Mapping[str, float], *, hard: bool) -> PodUse | None:
         """Return the resource that idle pods alone fill beyond the target at the median, if any.

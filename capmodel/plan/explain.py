@@ -228,10 +228,14 @@ def _replicas_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
 def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) -> Iterator[Factor]:
     limit = path.limit
     service = solved.estate.services[limit.node]
-    use = next(u for u in service.uses if u.resource == limit.name)
     targets = targets_of(AUTOSCALED, solved.estate.topology.policy)
+    per_pod = service.load_per_pod(targets)
     yield from _load_steps(solved, limit.node, at)
-    slope = at.of(use.per_request_at(service.load_per_pod(targets)))
+    use = service.uses_of(limit.name)[0]
+    for steeper in service.uses_of(limit.name)[1:]:
+        if per_pod > steeper.holds_from:
+            use = steeper
+    slope = at.of(use.per_request_at(per_pod))
     note = "topology, usage" if use.basis == "assumed" else "usage fit"
     if beyond_x > 1:
         note += f", {beyond_x:.2g} x the largest load per pod seen"
