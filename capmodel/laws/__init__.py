@@ -1,7 +1,197 @@
 """The laws of queueing and scaling: exact formulas and named approximations, numpy and scipy only.
 
-Every function cites its source. Times are in seconds, rates in 1/s, loads in Erlangs (mean number of
-busy servers), and nothing here knows a service, a history or a plan.
+This package answers what follows from arithmetic and probability alone: how busy, how long a wait,
+how many servers, which target, where a curve peaks, which level is exceeded once. Every function
+cites its source. Times are in seconds, rates in 1/s, loads in Erlangs (mean number of busy
+servers), and nothing here knows a service, a history or a plan.
+
+>>> from capmodel import laws
+>>> round(laws.erlang_c(servers=10, load=8.0), 15)
+0.409180150796444
 """
 
 from __future__ import annotations
+
+from capmodel.laws.closed import (
+    ClosedNetwork,
+    FinitePopulation,
+    MulticlassNetwork,
+    closed_mva,
+    finite_population,
+    multiclass_mva,
+    open_network,
+    schweitzer_mva,
+)
+from capmodel.laws.erlang import (
+    erlang_b,
+    erlang_c,
+    halfin_whitt,
+    halfin_whitt_inverse,
+    min_servers,
+    mmc_queue_length,
+    mmc_response_percentile,
+    mmc_response_tail,
+    mmc_wait,
+    mmc_wait_percentile,
+    mmc_wait_tail,
+    square_root_servers,
+)
+from capmodel.laws.extremes import (
+    GevFit,
+    GpdFit,
+    fit_gev,
+    fit_gpd,
+    fit_gpd_pwm,
+    gev_return_level,
+    gpd_nllh,
+    gpd_quantile,
+    gpd_return_level,
+    gpd_scale,
+)
+from capmodel.laws.ggc import (
+    allen_cunneen,
+    cautious_wait,
+    kingman,
+    pollaczek_khinchine,
+    processor_sharing_response,
+    sakasegawa,
+)
+from capmodel.laws.ggc_percentiles import (
+    ggc_response_percentile,
+    ggc_response_tail,
+    ggc_wait_percentile,
+    ggc_wait_tail,
+)
+from capmodel.laws.headroom import (
+    combine_log_sd,
+    critical_ratio,
+    headroom_x,
+    negative_binomial_peak,
+    normal_peak_x,
+    p_exceed,
+    poisson_peak,
+    z_max,
+)
+from capmodel.laws.operational import (
+    BottleneckBounds,
+    bottleneck_bounds,
+    forced_flow,
+    interactive_response,
+    little,
+    service_demand,
+    utilization,
+)
+from capmodel.laws.scalability import (
+    UslPeak,
+    amdahl_limit,
+    usl_concurrency_at_latency,
+    usl_concurrency_at_throughput,
+    usl_latency,
+    usl_peak,
+    usl_throughput,
+    usl_throughput_at_latency,
+)
+from capmodel.laws.slo import (
+    RuleBound,
+    TargetUtilization,
+    hpa_target_percent,
+    target_utilization,
+    utilization_after_zone_loss,
+    utilization_before_zone_loss,
+)
+from capmodel.laws.slo_rules import (
+    MeanResponse,
+    ResponsePercentile,
+    Rule,
+    Station,
+    WaitPercentile,
+    WaitProbability,
+    rule_bound,
+)
+from capmodel.laws.tails import (
+    GpdTail,
+    decluster,
+    gpd_tail,
+)
+
+__all__ = [
+    "BottleneckBounds",
+    "ClosedNetwork",
+    "FinitePopulation",
+    "GevFit",
+    "GpdFit",
+    "GpdTail",
+    "MeanResponse",
+    "MulticlassNetwork",
+    "ResponsePercentile",
+    "Rule",
+    "RuleBound",
+    "Station",
+    "TargetUtilization",
+    "UslPeak",
+    "WaitPercentile",
+    "WaitProbability",
+    "allen_cunneen",
+    "amdahl_limit",
+    "bottleneck_bounds",
+    "cautious_wait",
+    "closed_mva",
+    "combine_log_sd",
+    "critical_ratio",
+    "decluster",
+    "erlang_b",
+    "erlang_c",
+    "finite_population",
+    "fit_gev",
+    "fit_gpd",
+    "fit_gpd_pwm",
+    "forced_flow",
+    "gev_return_level",
+    "ggc_response_percentile",
+    "ggc_response_tail",
+    "ggc_wait_percentile",
+    "ggc_wait_tail",
+    "gpd_nllh",
+    "gpd_quantile",
+    "gpd_return_level",
+    "gpd_scale",
+    "gpd_tail",
+    "halfin_whitt",
+    "halfin_whitt_inverse",
+    "headroom_x",
+    "hpa_target_percent",
+    "interactive_response",
+    "kingman",
+    "little",
+    "min_servers",
+    "mmc_queue_length",
+    "mmc_response_percentile",
+    "mmc_response_tail",
+    "mmc_wait",
+    "mmc_wait_percentile",
+    "mmc_wait_tail",
+    "multiclass_mva",
+    "negative_binomial_peak",
+    "normal_peak_x",
+    "open_network",
+    "p_exceed",
+    "poisson_peak",
+    "pollaczek_khinchine",
+    "processor_sharing_response",
+    "rule_bound",
+    "sakasegawa",
+    "schweitzer_mva",
+    "service_demand",
+    "square_root_servers",
+    "target_utilization",
+    "usl_concurrency_at_latency",
+    "usl_concurrency_at_throughput",
+    "usl_latency",
+    "usl_peak",
+    "usl_throughput",
+    "usl_throughput_at_latency",
+    "utilization",
+    "utilization_after_zone_loss",
+    "utilization_before_zone_loss",
+    "z_max",
+]
