@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from statistics import NormalDist
 
 import numpy as np
@@ -197,6 +198,40 @@ def test_one_root_needs_no_hours() -> None:
     expected = 6.4 * 1.5 * shape.max(axis=2)
     assert with_hours.day_peak("account") == pytest.approx(expected)
     assert (with_hours.day_peak("account") == without.day_peak("account")).all()
+
+
+def test_a_remainder_is_the_node_s_alone() -> None:
+    """Account's own minute is 1.2 of the carried one: its callers and what it calls keep theirs."""
+    rng = np.random.default_rng(1)
+    shapes = {n: rng.gamma(2.0, size=(4, N, 6)) for n in ("checkouts", "impressions")}
+    plain = loads_of(shapes)
+    own = np.full((4, N), 1.2)
+    own[0, 0] = 0.9
+    loads = dataclasses.replace(plain, remainder={"account": own})
+    assert loads.day_peak("account") == pytest.approx(plain.day_peak("account") * own)
+    for node in ("gateway", "api", "promo", "bureau", "checkouts"):
+        assert (loads.day_peak(node) == plain.day_peak(node)).all()
+
+
+def test_a_mix_counts_remainders_when_it_looks_for_its_minute() -> None:
+    shapes = {
+        "checkouts": np.array([[[10.0, 60.0, 100.0]]]),
+        "impressions": np.array([[[300.0, 260.0, 50.0]]]),
+    }
+    # By hand: 6.4 x 0.1 of checkouts and promo = 2 checkouts + impressions:
+    # 326, 418, 314 without; with promo three times as high 966, 1178, 814.
+    mix = {"account": 0.1, "promo": 1.0}
+    plain = loads_of(shapes)
+    busy = dataclasses.replace(plain, remainder={"promo": np.array([[3.0]])})
+    assert sum(u * plain.at(n, plain.instant(mix)).item() for n, u in mix.items()) == pytest.approx(
+        418.4
+    )
+    assert sum(u * busy.at(n, busy.instant(mix)).item() for n, u in mix.items()) == pytest.approx(
+        1178.4
+    )
+    # Account ten times as high: 6.4 checkouts of it outweigh the impressions: the last hour.
+    other = dataclasses.replace(plain, remainder={"account": np.array([[10.0]])})
+    assert other.instant(mix)["checkouts"].item() == 100
 
 
 def test_roots_that_meet_somewhere_keep_their_hours() -> None:

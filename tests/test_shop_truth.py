@@ -399,9 +399,10 @@ def test_the_chain_to_the_quota_multiplies_out(scenario: str, shop_plans: PlanSe
 @pytest.mark.parametrize("scenario", [*SCENARIOS, "mixture"])
 def test_the_chain_to_cores_multiplies_out(scenario: str, shop_plans: PlanSet) -> None:
     chain = shop_plans.explain("checkout-api", "cpu_cores", scenario=scenario)
-    value = chain["value"].tolist()
-    hour, burst, calls, load, per_request, background, usage, hard, utilization, _, hottest = value
-    assert hour * burst * calls == pytest.approx(load, rel=1e-12)
+    hour, burst, calls, own, load, *rest = chain["value"].tolist()
+    per_request, background, usage, hard, utilization, _, hottest = rest
+    assert hour * burst * calls * own == pytest.approx(load, rel=1e-12)
+    assert own == pytest.approx(1.0, abs=0.05)  # the planted minutes follow the driver's
     assert load * per_request + background == pytest.approx(usage, rel=1e-12)
     assert hard == 200 * 2
     assert hottest == 1.1

@@ -146,6 +146,8 @@ class ServiceUse:
     today_pods: int | None
     minimum: int
     maximum: int | None
+    imbalance_basis: Basis = "assumed"
+    imbalance_source: str = ""
 
     @property
     def known(self) -> bool:

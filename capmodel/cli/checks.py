@@ -62,6 +62,7 @@ def check_study(study: Study) -> Checked:
     histories = attempt(study.read_history)
     base, fine = histories or (None, None)
     attempt(lambda: check_observations(study.read_observations()))
+    attempt(study.read_units)
     first_year = base.start.astype(object).year if base is not None else study.horizon.start.year
     events = attempt(lambda: study.make_events(first_year))
     if scenarios is not None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from capmodel.plan.equip import DEFAULT_IMBALANCE_X
-
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
 
@@ -97,11 +95,12 @@ def _services(solved: Solved) -> Iterator[Row]:
     for name, service in solved.estate.topology.services.items():
         if service.pod is None:
             continue
-        declared = service.imbalance_x is not None
-        value = service.imbalance_x if declared else DEFAULT_IMBALANCE_X
-        source = "topology" if declared else "prior for per-request balancing"
-        yield f"hottest pod / mean of {name}", value, "ratio", "assumed", source
-        if not solved.estate.services[name].uses and solved.estate.services[name].known:
+        use = solved.estate.services[name]
+        yield (
+            f"hottest pod / mean of {name}", use.imbalance_x, "ratio", use.imbalance_basis,
+            use.imbalance_source,
+        )  # fmt: skip
+        if not use.uses and use.known:
             yield (
                 f"pods of {name}", "proportional to load", "", "assumed",
                 "replicas.today at today's load; no usage is known",

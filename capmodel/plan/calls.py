@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from capmodel.capacity.loads import CallRatio
+from capmodel.capacity.loads import CallRatio, point_weights
 from capmodel.errors import InputError
 from capmodel.history import local_cube
 from capmodel.peaks import is_event_day
 from capmodel.regression import huber_nnls, scaled_mad
-from capmodel.schema import Finding
+from capmodel.schema import DEMAND_QUANTITIES, Finding
 
 if TYPE_CHECKING:
     from capmodel.events import Events
     from capmodel.history import History
     from capmodel.topology import Topology
 
-__all__ = ["fit_calls"]
+__all__ = ["carried_calls", "fit_calls"]
 
 WINDOW_DAYS: Final = 120
 """Ordinary days, counted back from the last row, that the ratio is taken from: ratios drift."""
@@ -89,6 +89,36 @@ def fit_calls(
             edges.update({(edge.caller, node): edge for edge in found})
             findings += [_regime_finding(edge) for edge in found if edge.event_x != 1.0]
     return edges, tuple(findings)
+
+
+def carried_calls(
+    topology: Topology, edges: Mapping[tuple[str, str], CallRatio], fine: History
+) -> dict[str, dict[str, float]]:
+    """Return the services whose minutes can be compared with those carried down from their roots.
+
+    Parameters
+    ----------
+    topology
+        The call graph.
+    edges
+        Ratio of each edge by (caller, node).
+    fine
+        The minutes.
+
+    Returns
+    -------
+    dict
+        Service with calls and minutes of demand to root to its calls per root event; left out are
+        services one of whose roots has no minutes.
+    """
+    with_minutes = {
+        name for name in fine.services if set(fine.measured(name)) & set(DEMAND_QUANTITIES)
+    }
+    return {
+        node: dict(weights)
+        for node, weights in point_weights(topology, edges).items()
+        if topology.calls_of(node) and with_minutes >= {node, *weights}
+    }
 
 
 def _check_measured(history: History, node: str, nodes: list[str]) -> None:

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.request import PlanRequest
 
-__all__ = ["DEFAULT_IMBALANCE_X", "make_estate"]
-
-DEFAULT_IMBALANCE_X = 1.1
-"""Hottest pod / mean pod under per-request balancing, where nothing is measured (`assumed`)."""
+__all__ = ["make_estate"]
 
 
 def make_estate(
@@ -105,15 +102,30 @@ def _service_use(
                 seed=request.seed,
             )
         ]
+    x, basis, source = _hottest_pod(fit, name)
     return ServiceUse(
         name=name,
         uses=tuple(uses),
-        imbalance_x=service.imbalance_x or DEFAULT_IMBALANCE_X,
+        imbalance_x=x,
+        imbalance_basis=basis,
+        imbalance_source=source,
         today_rps=today[name],
         today_pods=service.replicas.today,
         minimum=service.replicas.min,
         maximum=service.replicas.max,
     )
+
+
+def _hottest_pod(fit: CapacityFit, name: str) -> tuple[float, Basis, str]:
+    """Return hottest pod / mean pod with its evidence: declared, measured, or the prior."""
+    declared = fit.topology.services[name].imbalance_x
+    if declared is not None:
+        return declared, "assumed", "topology, imbalance_x"
+    measured = fit.imbalance.get(name)
+    if measured.basis == "measured":
+        source = f"series per pod, P95 of {measured.n_intervals} busy intervals"
+        return measured.imbalance_x, "measured", source
+    return measured.imbalance_x, "assumed", "prior for per-request balancing"
 
 
 def _pool_node(fit: CapacityFit, request: PlanRequest, name: str) -> Usable:

@@ -109,13 +109,13 @@ def _chain(
         yield Factor("utilization", usage / limit.hard, "ratio", limit.basis, "usage / limit")
         yield Factor("policy", limit.policy_x, "ratio", "assumed", "policy.utilization")
     if limit.imbalance_x > 1:
-        declared = topology.services[limit.node].imbalance_x is not None
+        service = solved.estate.services[limit.node]
         yield Factor(
             "hottest pod / mean pod, against the hard limit",
             limit.imbalance_x,
             "ratio",
-            "assumed",
-            "topology, imbalance_x" if declared else "prior for per-request balancing",
+            service.imbalance_basis,
+            service.imbalance_source,
         )
 
 
@@ -147,6 +147,10 @@ def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
                 solved.estate.call_basis[node],
                 solved.estate.topology.paths_text(node, root=root),
             )
+    if node in at.loads.remainder:
+        own = at.of(at.loads.remainder[node])
+        source = "service's own minutes beside its driver's"
+        yield Factor("x own busiest minute / what calls carry", own, "ratio", "fitted", source)
     load = at.of(at.loads.at(node, instant))
     yield Factor(
         f"= load of {node}", load, "1/s", solved.estate.call_basis[node], "forced flow law"

@@ -7,7 +7,7 @@ a service's own history disagree with what its callers imply?
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from capmodel.capacity.loads import (
     CallRatio,
     Loads,
     RootMinutes,
+    Weights,
     call_weights,
     joint_roots,
     root_minutes,
@@ -59,7 +60,7 @@ class Futures:
     """Everything random, drawn once: all scenarios share the same luck."""
 
     roots: Mapping[str, RootMinutes]
-    """Before any scenario; what a scenario makes of their hours is in its `loads`."""
+    """Hours before any scenario, bursts at the rates of the first one; the rest is in `loads`."""
     loads: tuple[Loads, ...]
     """One per scenario."""
     calls: Mapping[tuple[str, str], CallRatio]
@@ -90,25 +91,27 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
     )
     for name, gap_x in larger.items():
         weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
-    joint = joint_roots(_sharing_groups(fit), weights)
-
-    def minutes_of(path: RootPaths) -> RootMinutes:
-        burst = _burst(fit, path, event_days, request.seed)
-        return root_minutes(path, burst, keep_hours=path.service in joint)
-
-    roots = {name: minutes_of(path) for name, path in paths.items()}
+    minutes = _Minutes(fit, event_days, request.seed, joint_roots(_sharing_groups(fit), weights))
+    remainder = _remainders(fit, request, weights)
     loads = []
     for scenario, factor in zip(request.scenarios, factors, strict=True):
-        assumed = {name: with_window_lifts(path, scenario) for name, path in paths.items()}
-        minutes = {
-            name: roots[name] if path is paths[name] else minutes_of(path)
-            for name, path in assumed.items()
+        made = {
+            name: minutes.of(with_window_lifts(path, scenario), factor[name])
+            for name, path in paths.items()
         }
         scaled = {
-            name: _with_stated_peak(factor[name], minutes[name], scenario, request)
-            for name in minutes
+            name: _with_stated_peak(factor[name], made[name], scenario, request) for name in made
         }
-        loads.append(Loads(dates=request.dates, roots=minutes, factor=scaled, weights=weights))
+        loads.append(
+            Loads(
+                dates=request.dates,
+                roots=made,
+                factor=scaled,
+                weights=weights,
+                remainder=remainder,
+            )
+        )
+    roots = {name: minutes.of(path, factors[0][name]) for name, path in paths.items()}
     return Futures(
         roots=roots,
         loads=tuple(loads),
@@ -215,13 +218,53 @@ def _shared_lifts(scenarios: tuple[Scenario, ...]) -> dict[str, dict[str, float]
     }
 
 
-def _burst(fit: CapacityFit, path: RootPaths, event_days: np.ndarray, seed: int) -> np.ndarray:
-    if path.shape.shape[2] == 1:
-        return np.ones((1, 1, 1))  # a declared level already is the busiest minute
-    draws = len(path.level)
-    shape = (draws, *path.shape.shape[1:])
-    rng = rng_for(seed, "burst", path.service)
-    return np.asarray(fit.peaks.burst(path.service, event_days, shape, rng))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Minutes:
+    """Makes busiest minutes; scenarios that give a root the same rates share them."""
+
+    fit: CapacityFit
+    event_days: np.ndarray
+    seed: int
+    joint: set[str]
+    """Roots whose hours are kept."""
+    made: dict[str, list[tuple[np.ndarray, RootMinutes]]] = field(default_factory=dict)
+    """Root to factors and what was made with them."""
+
+    def of(self, path: RootPaths, factor: np.ndarray) -> RootMinutes:
+        """Return a root's busiest minutes, burst drawn at the rates that the factor makes.
+
+        A season peak that a scenario states stretches the minutes afterwards; the burst is that of
+        the rates before.
+        """
+        by_rate = self.fit.peaks.by_rate(path.service)
+        made = self.made.setdefault(path.service, [])
+        for known, minutes in made:
+            if minutes.root is path and (not by_rate or np.array_equal(known, factor)):
+                return minutes
+        minutes = root_minutes(
+            path, self._burst(path, factor), keep_hours=path.service in self.joint
+        )
+        made.append((factor, minutes))
+        return minutes
+
+    def _burst(self, path: RootPaths, factor: np.ndarray) -> np.ndarray:
+        if path.shape.shape[2] == 1:
+            return np.ones((1, 1, 1))  # a declared level already is the busiest minute
+        per_min = path.shape * factor[:, :, None] * (60.0 if path.quantity == "rps" else 1.0)
+        rng = rng_for(self.seed, "burst", path.service)
+        return self.fit.peaks.burst(path.service, self.event_days, per_min, rng)
+
+
+def _remainders(
+    fit: CapacityFit, request: PlanRequest, weights: Mapping[str, Weights]
+) -> dict[str, np.ndarray]:
+    """Draw what services' busiest minutes have of their own, shape (D, N) each."""
+    shape = (request.draws, len(request.dates))
+    return {
+        name: remainder.draw(shape, rng_for(request.seed, "burst-remainder", name))
+        for name, remainder in fit.peaks.remainders.items()
+        if name in weights
+    }
 
 
 def _with_stated_peak(

@@ -6,7 +6,7 @@ orchestrates the layers below and computes nothing of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,9 +19,15 @@ from capmodel.errors import InputError, Problem, nearest
 from capmodel.events import Events
 from capmodel.history import History
 from capmodel.peaks import PeakFit, fit_peaks
-from capmodel.plan.calls import fit_calls
+from capmodel.peaks.imbalance import ImbalanceFit, fit_imbalance
+from capmodel.plan.calls import carried_calls, fit_calls
 from capmodel.plan.make import make_plan
-from capmodel.plan.observations import check_observations, digest_of, split_observations
+from capmodel.plan.observations import (
+    check_observations,
+    digest_of,
+    digest_of_rows,
+    split_observations,
+)
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.plan.suspects import unit_findings
 from capmodel.plan.today import RootToday, declared_today, measured_today
@@ -63,6 +69,8 @@ class CapacityFit:
     """Digest of each input."""
     owns: tuple[str, ...] = ()
     """Services with calls whose own history is forecast beside the top-down figure."""
+    imbalance: ImbalanceFit = field(default_factory=lambda: ImbalanceFit(()))
+    """Hottest pod, zone and reader against the mean, where series per unit were given."""
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -149,6 +157,7 @@ class CapacityModel:
         fine: History | None = None,
         accept: Sequence[str] = (),
         observations: pd.DataFrame | None = None,
+        units: pd.DataFrame | None = None,
     ) -> CapacityFit:
         """Fit demand, usage, calls and burst.
 
@@ -165,6 +174,9 @@ class CapacityModel:
             ``qps_write`` of a database) beside ``cpu_cores`` or ``memory_gib``. For a node whose
             usage the history measures they count beside its rows, by weight, and reach further;
             any other is fitted to them alone; see :meth:`RobustLinear.fit`.
+        units
+            Series per pod, zone or reader, for how far the hottest exceeds the mean; see
+            :func:`capmodel.peaks.fit_imbalance`.
 
         Raises
         ------
@@ -179,18 +191,11 @@ class CapacityModel:
         _require_described(topology, history, self.given, observations)
         clean = history.masked()
         calls, call_findings = fit_calls(clean, topology, events=self.events)
-        demand: DemandFit | GivenDemand
-        demand_findings: Iterable[Finding]
-        owns: tuple[str, ...] = ()
-        if self.given is not None:
-            demand, demand_findings = self.given, ()
-        else:
-            wanted = _to_forecast(topology, history)
-            demand = self.demand.fit(clean.select(wanted), events=self.events)
-            demand_findings = demand.refused
-            owns = tuple(n for n in demand.services if topology.calls_of(n))
+        demand, demand_findings = self._demand(topology, clean)
         usage, usage_findings = self._usage(topology, history, observations)
-        peaks = self._peaks(topology, fine)
+        peaks = self._peaks(topology, fine, calls)
+        imbalance = ImbalanceFit(()) if units is None else fit_imbalance(units)
+        fitted = demand.services if isinstance(demand, DemandFit) else ()
         return CapacityFit(
             topology=topology,
             events=self.events,
@@ -203,13 +208,11 @@ class CapacityModel:
             last_day=_last_local_day(history),
             findings=findings
             + Findings((*call_findings, *demand_findings, *usage_findings))
-            + _burst_findings(topology, peaks, self.given),
-            inputs={
-                "history": history.digest(),
-                **({"fine": fine.digest()} if fine is not None else {}),
-                **({} if observations is None else {"observations": digest_of(observations)}),
-            },
-            owns=owns,
+            + _burst_findings(topology, peaks, self.given)
+            + imbalance.findings,
+            inputs=_digests(history, fine, observations, units),
+            owns=tuple(n for n in fitted if topology.calls_of(n)),
+            imbalance=imbalance,
         )
 
     def declare(self, *, business_tz: str = "UTC", fine: History | None = None) -> CapacityFit:
@@ -233,7 +236,7 @@ class CapacityModel:
             for node in self.topology.order
             for caller, ratio in self.topology.calls_of(node).items()
         }
-        peaks = self._peaks(self.topology, fine)
+        peaks = self._peaks(self.topology, fine, {})
         return CapacityFit(
             topology=self.topology,
             events=self.events,
@@ -266,6 +269,14 @@ class CapacityModel:
             )
         return findings
 
+    def _demand(
+        self, topology: Topology, clean: History
+    ) -> tuple[DemandFit | GivenDemand, tuple[Finding, ...]]:
+        if self.given is not None:
+            return self.given, ()
+        demand = self.demand.fit(clean.select(_to_forecast(topology, clean)), events=self.events)
+        return demand, tuple(demand.refused)
+
     def _usage(
         self, topology: Topology, history: History, observations: pd.DataFrame | None
     ) -> tuple[dict[tuple[str, str], LinearUsage], tuple[Finding, ...]]:
@@ -284,7 +295,12 @@ class CapacityModel:
         said = [f for fit in found for f in (*fit.refused, *fit.notes) if f.severity == "warning"]
         return usage, tuple(f for f in said if f.service not in declared)
 
-    def _peaks(self, topology: Topology, fine: History | None) -> PeakFit:
+    def _peaks(
+        self,
+        topology: Topology,
+        fine: History | None,
+        calls: Mapping[tuple[str, str], CallRatio],
+    ) -> PeakFit:
         declared = {
             name: driver.peak_minute_x
             for name, driver in topology.drivers.items()
@@ -293,7 +309,26 @@ class CapacityModel:
         if fine is None:
             return PeakFit.assumed(topology.roots).with_declared(declared)
         roots = [r for r in topology.roots if r in fine.services]
-        return fit_peaks(fine, events=self.events, services=roots).with_declared(declared)
+        fed_by = carried_calls(topology, calls, fine) if calls else None
+        fitted = fit_peaks(fine, events=self.events, services=roots, fed_by=fed_by)
+        return fitted.with_declared(declared)
+
+
+def _digests(
+    history: History,
+    fine: History | None,
+    observations: pd.DataFrame | None,
+    units: pd.DataFrame | None,
+) -> dict[str, str]:
+    """Return the digest of each input that was given."""
+    digests = {"history": history.digest()}
+    if fine is not None:
+        digests["fine"] = fine.digest()
+    if observations is not None:
+        digests["observations"] = digest_of(observations)
+    if units is not None:
+        digests["units"] = digest_of_rows(units)
+    return digests
 
 
 def _require_history(history: object) -> None:

@@ -6,6 +6,7 @@ too, and is it the same frame as last time? The usage model reads the rows thems
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from capmodel import documents
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from capmodel.history import History
 
-__all__ = ["check_observations", "digest_of", "in_order", "split_observations"]
+__all__ = ["check_observations", "digest_of", "digest_of_rows", "in_order", "split_observations"]
 
 USAGE = ("cpu_cores", "memory_gib")
 
@@ -84,3 +85,25 @@ def digest_of(observations: pd.DataFrame) -> str:
             for column in numbers.columns
         }
     )
+
+
+def digest_of_rows(rows: pd.DataFrame) -> str:
+    """Return the digest of rows with text and times in them, whatever their order.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"service": ["api", "api"], "pod": ["a", "b"], "rps": [1.0, 2.0]})
+    >>> digest_of_rows(rows) == digest_of_rows(rows[::-1])
+    True
+    >>> digest_of_rows(rows) == digest_of_rows(rows.assign(pod=["b", "a"]))
+    False
+    """
+    import numpy as np  # noqa: PLC0415  kept out of import time
+    import pandas as pd  # noqa: PLC0415
+
+    columns = sorted(rows.columns)
+    # Categories hash by their values, so that a file read as text or as categories is the same.
+    hashes = pd.util.hash_pandas_object(rows[columns], index=False, categorize=True)
+    named = pd.util.hash_array(np.array(columns, dtype=object))
+    return hashlib.sha256(named.tobytes() + np.sort(hashes.to_numpy()).tobytes()).hexdigest()

@@ -62,6 +62,8 @@ class HistoryFiles(_Spec):
     fine: Path | None = None
     observations: Path | None = None
     """Load-test rows without time: usage of services at loads that production has not seen."""
+    units: Path | None = None
+    """Series per pod, zone or reader: how far the hottest exceeds the mean."""
     accept: tuple[str, ...] = ()
     """Disqualifying findings that are overruled, by code."""
     naive_tz: str | None = None
@@ -258,11 +260,16 @@ class Study(_Spec):
 
     def read_observations(self) -> pd.DataFrame | None:
         """Return the load-test rows, None where the study names none."""
+        return self._rows(self.history.observations if self.history else None)
+
+    def read_units(self) -> pd.DataFrame | None:
+        """Return the series per pod, zone or reader, None where the study names none."""
+        return self._rows(self.history.units if self.history else None)
+
+    def _rows(self, path: Path | None) -> pd.DataFrame | None:
         from capmodel import sources  # noqa: PLC0415  pyarrow only when a file is read
 
-        if self.history is None or self.history.observations is None:
-            return None
-        return sources.read_rows(self._at(self.history.observations))
+        return None if path is None else sources.read_rows(self._at(path))
 
     def _read(self, path: Path) -> History:
         from capmodel import sources  # noqa: PLC0415  pyarrow only when a file is read
@@ -302,7 +309,13 @@ class Study(_Spec):
         if base is None:
             return model.declare(business_tz=self.business_tz, fine=fine)
         accept = self.history.accept if self.history else ()
-        return model.fit(base, fine=fine, accept=accept, observations=self.read_observations())
+        return model.fit(
+            base,
+            fine=fine,
+            accept=accept,
+            observations=self.read_observations(),
+            units=self.read_units(),
+        )
 
     def _given(self, demand: GivenDemandFile, events: Events) -> GivenDemand:
         return GivenDemand.read(self._at(demand.given), business_tz=self.business_tz, events=events)

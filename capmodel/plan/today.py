@@ -42,9 +42,19 @@ class RootToday:
         return self.value / (60.0 if self.quantity == "per_min" else 1.0)
 
 
-def typical_burst(peaks: PeakFit, name: str) -> float:
-    """Return the median of busiest minute / mean of its hour on ordinary days."""
-    return float(peaks.pool(name, "ordinary").quantile(0.5))
+def typical_burst(peaks: PeakFit, name: str, *, per_min: float | None = None) -> float:
+    """Return the median of busiest minute / mean of its hour on ordinary days.
+
+    Parameters
+    ----------
+    peaks
+        The burst pools.
+    name
+        The root.
+    per_min
+        Mean of the hour [1/min]; None, where it is not known: a busy hour of the pool.
+    """
+    return float(peaks.pool(name, "ordinary").quantile(0.5, per_min))
 
 
 def declared_today(topology: Topology, *, peaks: PeakFit) -> dict[str, RootToday]:
@@ -81,7 +91,7 @@ def measured_today(
 
     ``today = median over the last 28 event-free days of the busiest hour's mean * burst`` with
     burst = median over the fine history's days of (busiest minute / busiest hour's mean), or the
-    typical burst of an hour where no minutes are known.
+    typical burst of an hour of that rate where no minutes are known.
     """
     result = {}
     for name in topology.roots:
@@ -96,7 +106,8 @@ def measured_today(
             continue
         burst, basis = _day_burst(fine, name, quantity, events)
         if np.isnan(burst):
-            burst, basis = typical_burst(peaks, name), "assumed"
+            per_min = float(np.median(busiest[-DAYS:])) * (60.0 if quantity == "rps" else 1.0)
+            burst, basis = typical_burst(peaks, name, per_min=per_min), "assumed"
         result[name] = RootToday(
             service=name,
             quantity=quantity,
