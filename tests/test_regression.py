@@ -74,8 +74,15 @@ def test_ordinary_least_squares_of_the_same_rows() -> None:
 def test_exact_rows_are_recovered(*, relative: bool) -> None:
     truth = np.array([0.5, 0.010, 0.040, 0.002])
     fit = huber_nnls(ACTIVE, ACTIVE @ truth, relative=relative)
-    np.testing.assert_allclose(fit.value, truth, rtol=1e-11)
+    np.testing.assert_allclose(fit.value, truth, rtol=1e-12)
     assert fit.converged
+
+
+def test_least_squares_on_stackloss() -> None:
+    # The textbook values (R, lm(stack.loss ~ .)).
+    design = np.column_stack([np.ones(21), STACKLOSS[:, :3]])
+    value = nnls(design, STACKLOSS[:, 3], nonnegative=False)
+    np.testing.assert_allclose(value, [-39.919674, 0.715640, 1.295286, -0.152123], atol=5e-7)
 
 
 def test_huber_on_stackloss() -> None:

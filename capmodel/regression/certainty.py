@@ -5,11 +5,21 @@ This module answers: which coefficients do the rows know, and how well? It works
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from capmodel.regression.lines import RobustFit, psi, psi_slope
+from capmodel.regression.censored import Censored, certainty
+from capmodel.regression.lines import RobustFit
+from capmodel.regression.steps import ROUNDING, Residuals, gram
 
 __all__ = ["remaining_share", "sandwich_covariance"]
+
+_LEAST_SLOPE: Final = 0.1
+"""Least mean ψ' of rows in proportion to their weight: below it most rows would be rejected."""
+
+_SMALLEST: Final = 1e-6
+"""Below this eigenvalue of the normalised columns' products, shares are taken from the columns."""
 
 
 def remaining_share(design: np.ndarray) -> np.ndarray:
@@ -38,36 +48,53 @@ def remaining_share(design: np.ndarray) -> np.ndarray:
     >>> remaining_share(np.column_stack([pods, 10 * pods])).round(9).tolist()
     [0.0, 0.0]
     """
-    length = np.linalg.norm(design, axis=0)
-    used = length > 0
-    share = np.zeros(design.shape[1])
-    if not used.any():
+    columns = np.ascontiguousarray(design.T)
+    products = gram(columns)
+    length = np.sqrt(np.diag(products))
+    used = np.flatnonzero(length > 0)
+    share = np.zeros(len(length))
+    if not len(used):
         return share
-    # mode "r" returns the array alone, whatever the stubs say.
-    triangle = np.asarray(np.linalg.qr(design[:, used] / length[used], mode="r"))
-    left = np.ones(triangle.shape[1])
-    if triangle.shape[1] > 1:
-        for k in range(triangle.shape[1]):
-            others = np.delete(triangle, k, axis=1)
-            solved = np.linalg.lstsq(others, triangle[:, k], rcond=None)[0]
-            left[k] = np.sum((triangle[:, k] - others @ solved) ** 2)
+    products = products[np.ix_(used, used)] / np.outer(length[used], length[used])
+    np.fill_diagonal(products, 1.0)
+    spread = np.linalg.eigvalsh(products)
+    if spread[0] > _SMALLEST:
+        left = 1 / np.diag(np.linalg.inv(products))
+    else:
+        # mode "r" returns the array alone, whatever the stubs say.
+        triangle = np.asarray(np.linalg.qr(design[:, used] / length[used], mode="r"))
+        left = np.array([_left_over(triangle, k) for k in range(len(used))])
     share[used] = np.clip(left, 0.0, 1.0)
     return share
 
 
-def sandwich_covariance(
+def _left_over(triangle: np.ndarray, k: int) -> float:
+    others = np.delete(triangle, k, axis=1)
+    solved = np.linalg.lstsq(others, triangle[:, k], rcond=None)[0]
+    return float(np.sum((triangle[:, k] - others @ solved) ** 2))
+
+
+def sandwich_covariance(  # noqa: PLR0913  what the fit was given, and by which days
     design: np.ndarray,
     y: np.ndarray,
     fit: RobustFit,
     *,
     day: np.ndarray | None = None,
+    at_limit: np.ndarray | None = None,
+    row_weight: np.ndarray | None = None,
+    prior_sd: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the coefficients' covariance, robust to correlation within days and between them.
 
-    ``A⁻¹ M A⁻¹`` with ``A = Σ ψ'(r) z zᵀ``, ``z = x/ŷ``, and ``M`` the Newey–West sum of the daily
-    sums of ``ψ(r) z``: clustering by day takes any correlation within a day, the Bartlett-weighted
-    lags over calendar days what carries over. Where the lags narrow an interval, the clustered one
-    stands (few days estimate lags badly, and low). Closed form; one pass over the rows.
+    ``A⁻¹ (M + s²P) A⁻¹`` with ``A = Σ v ψ'(r) z zᵀ + P``, ``z = x/ŷ``, ``P = diag(s²/sd²)`` and
+    ``M`` the Newey–West sum of the daily sums of ``v ψ(r) z``: clustering by day takes any
+    correlation within a day, the Bartlett-weighted lags over calendar days what carries over. Where
+    the lags narrow an interval, the clustered one stands (few days estimate lags badly, and low).
+    Closed form; one pass over the rows.
+
+    Where ψ redescends, single ψ'(r) are negative, and rejected rows at the lowest loads can leave
+    their sum without any curvature; so there ``A = m Σ v w z zᵀ`` with the fit's weights w and the
+    mean ``m = Σ v ψ' / Σ v w``, the same where residuals do not depend on the load.
 
     Parameters
     ----------
@@ -76,12 +103,17 @@ def sandwich_covariance(
         the fit's last step, its scale taken as known.
     day
         Non-negative calendar day number of each row, shape (T,); None: rows are independent.
+    at_limit, row_weight, prior_sd
+        What the fit was given. Rows at a limit count by what they still tell, and so does that the
+        distribution beyond their bounds is estimated. Weights are not taken for more rows: doubling
+        all of them changes nothing.
 
     Returns
     -------
     numpy.ndarray
         Covariance, shape (K, K). Coefficients at the bound 0 get the variance they would have
-        without the bound, which is wider than the bounded one.
+        without the bound, which is wider than the bounded one; where nothing is known but the
+        prior, the covariance is the prior's. NaN if all rows are at a limit.
 
     References
     ----------
@@ -89,23 +121,57 @@ def sandwich_covariance(
     Cameron & Miller (2015), J. Human Resources 50, 317–372, equation 11 (small-sample factor);
     Maronna et al. (2019), *Robust Statistics*, section 5.5 (any ψ).
     """
-    rows, columns = design.shape
-    z = design / fit.divisor[:, None]
-    residual = (y - fit.fitted) / fit.divisor
-    length = np.linalg.norm(z, axis=0)
+    columns = design.shape[1]
+    if at_limit is not None and at_limit.all():
+        return np.full((columns, columns), np.nan)
+    weight = np.ones(len(y)) if row_weight is None else row_weight
+    rows = int(np.count_nonzero(weight))
+    z = np.ascontiguousarray(design.T) / fit.divisor
+    scale = max(fit.scale, ROUNDING)
+    precision = np.zeros(columns) if prior_sd is None else (scale / prior_sd) ** 2
+    length = np.sqrt(np.einsum("kt,kt->k", z, z) + precision)
     length = np.where(length > 0, length, 1.0)
-    z = z / length
-    slope = psi_slope(fit, residual)
-    bread = np.linalg.pinv(z.T @ (z * slope[:, None]), hermitian=True)
-    scores = z * psi(fit, residual)[:, None]
-    if day is None:
-        scaled, groups = bread @ (scores.T @ scores) @ bread, rows
+    precision = precision / length**2
+    if at_limit is None or not at_limit.any():
+        curvature, scores = _curvature(z, fit, weight), z * (weight * fit.score)
     else:
-        daily = np.column_stack([np.bincount(day, weights=scores[:, c]) for c in range(columns)])
-        groups = int(np.count_nonzero(np.bincount(day)))
-        scaled = _wider(*(bread @ _newey_west(daily, lags=n) @ bread for n in (_lags(groups), 0)))
+        loss = Censored(fit.family, fit.cut / scale, fit.scale, at_limit, row_weight, fit.spread)
+        at = Residuals(fit.fitted, fit.divisor, (y - fit.fitted) / fit.divisor)
+        curvature, scores = certainty(loss, z, at)
+    bread = np.linalg.pinv(curvature / np.outer(length, length) + np.diag(precision))
+    if day is None:
+        groups, (lagged, plain) = rows, (gram(scores),) * 2
+    else:
+        daily = _daily_sums(scores, day)
+        groups = int(np.count_nonzero(np.bincount(day[weight > 0])))
+        lagged, plain = (_newey_west(daily, lags=n) for n in (_lags(groups), 0))
     factor = groups / max(groups - 1, 1) * (rows - 1) / max(rows - columns, 1)
-    return np.asarray((scaled + scaled.T) / 2 * factor / np.outer(length, length))
+    of_prior = scale**2 * np.diag(precision)
+    spread = [
+        bread @ (meat * factor / np.outer(length, length) + of_prior) @ bread.T
+        for meat in (lagged, plain)
+    ]
+    scaled = _wider(*spread)
+    return np.asarray((scaled + scaled.T) / 2 / np.outer(length, length))
+
+
+def _curvature(z: np.ndarray, fit: RobustFit, weight: np.ndarray) -> np.ndarray:
+    """Return ``Σ v ψ' z zᵀ`` (K, K), never without curvature: see :func:`sandwich_covariance`."""
+    if fit.family == "huber":
+        return gram(z, weight * fit.slope)
+    counted = weight * fit.weights
+    mean = float(np.sum(weight * fit.slope)) / max(float(counted.sum()), ROUNDING)
+    return max(mean, _LEAST_SLOPE) * gram(z, counted)
+
+
+def _daily_sums(scores: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """Return the sums of scores (K, T) by calendar day, shape (days, K)."""
+    first = np.flatnonzero(np.diff(day, prepend=-1))
+    if np.all(day[first][1:] > day[first][:-1]):
+        daily = np.zeros((int(day[-1]) + 1, len(scores)))
+        daily[day[first]] = np.add.reduceat(scores, first, axis=1).T
+        return daily
+    return np.column_stack([np.bincount(day, weights=column) for column in scores])
 
 
 def _wider(covariance: np.ndarray, least: np.ndarray) -> np.ndarray:

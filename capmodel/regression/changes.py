@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capmodel.regression.lines import scaled_mad
+from capmodel.regression.censored import survival
+from capmodel.regression.steps import median, scaled_mad
 
 __all__ = ["ChangePoint", "change_points", "group_median", "long_run_scale"]
 
@@ -25,25 +26,49 @@ class ChangePoint:
 
 
 def group_median(
-    values: np.ndarray, group: np.ndarray, n_groups: int, *, min_count: int = 1
+    values: np.ndarray,
+    group: np.ndarray,
+    n_groups: int,
+    *,
+    min_count: int = 1,
+    at_limit: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the median of each group, NaN for groups with fewer than `min_count` values.
+
+    Values `at_limit` are lower bounds: where a group has some, its median is that of the
+    product-limit distribution, NaN if more than half of it lies beyond the largest exact value.
+    They do not count towards `min_count`.
 
     Examples
     --------
     >>> group_median(np.array([1.0, 9.0, 2.0, 5.0]), np.array([0, 0, 0, 2]), 3)
     array([ 2., nan,  5.])
     """
-    order = np.lexsort((values, group))
+    # Sorted by value, then stably by group: for 16 bits that is a radix sort, as fast as counting.
+    order = np.argsort(values)
+    short = n_groups <= np.iinfo(np.int16).max
+    order = order[np.argsort(group[order].astype(np.int16 if short else int), kind="stable")]
     ordered = values[order]
     count = np.bincount(group, minlength=n_groups)
     first = np.cumsum(count) - count
     enough = count >= max(min_count, 1)
     low = first[enough] + (count[enough] - 1) // 2
     high = first[enough] + count[enough] // 2
-    median = np.full(n_groups, np.nan)
-    median[enough] = (ordered[low] + ordered[high]) / 2
-    return median
+    middle = np.full(n_groups, np.nan)
+    middle[enough] = (ordered[low] + ordered[high]) / 2
+    if at_limit is not None and at_limit.any():
+        held = np.bincount(group[at_limit], minlength=n_groups)
+        for g in np.flatnonzero(held):
+            rows = order[first[g] : first[g] + count[g]]
+            exact = count[g] - held[g] >= max(min_count, 1)
+            middle[g] = _bounded_median(values[rows], at_limit[rows]) if exact else np.nan
+    return middle
+
+
+def _bounded_median(values: np.ndarray, at_limit: np.ndarray) -> float:
+    found = survival(values, at_limit)
+    reached = median(np.append(values[found.order], np.inf), np.append(found.mass, found.left))
+    return reached if np.isfinite(reached) else float("nan")
 
 
 def long_run_scale(x: np.ndarray) -> float:

@@ -5,33 +5,22 @@ This module answers: what does a unit of load use, when some rows are wrong? It 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-from scipy.optimize import nnls as _scipy_nnls
 
-__all__ = [
-    "BISQUARE_C",
-    "HUBER_K",
-    "RobustFit",
-    "huber_nnls",
-    "mm_nnls",
-    "nnls",
-    "psi",
-    "psi_slope",
-    "scaled_mad",
-]
+from capmodel.regression.censored import Censored, spread_by_load
+from capmodel.regression.losses import Bisquare, Huber, bisquare_pull
+from capmodel.regression.steps import ROUNDING, Loss, Rows, Solution
+
+__all__ = ["BISQUARE_C", "HUBER_K", "RobustFit", "huber_nnls", "mm_nnls"]
 
 HUBER_K: Final = 1.345
 """Huber's constant: 95 % efficiency at the normal (Huber 1981, section 4.5)."""
 
 BISQUARE_C: Final = 4.685
 """Tukey's constant: 95 % efficiency at the normal (Maronna et al. 2019, section 2.3)."""
-
-MAD_TO_SD: Final = 1.482602218505602
-"""Median absolute deviation to standard deviation at the normal: 1/Φ⁻¹(3/4)."""
 
 MIN_WEIGHT: Final = 0.5
 """Mean weight below which rows are too many to be outliers: breakdown of any regression."""
@@ -42,11 +31,8 @@ TOP_SHARE: Final = 0.01
 TOP_ROWS: Final = 20
 """Fewest such rows."""
 
-_FLOOR: Final = 0.01
-"""Relative weights stop growing below this share of the mean fitted value."""
-
-_ROUNDING: Final = 1e-9
-"""Residuals below this are no outliers, even where most rows are fitted exactly (scale 0)."""
+_SPREAD_STEPS: Final = 3
+"""How often the spread of residuals is taken from a line and the line from the spread."""
 
 Kept = Literal["", "too_few_rows", "top_rows", "not_converged"]
 
@@ -56,10 +42,12 @@ class RobustFit:
     """The result of :func:`huber_nnls` or :func:`mm_nnls`.
 
     ``value`` (K,) are the coefficients, ``fitted`` (T,) the fitted values, ``divisor`` (T,) what
-    residuals were divided by (fitted values, floored, or ones), ``weights`` (T,) those of the last
-    step, in [0, 1], ``scale`` that of the divided residuals, ``iterations`` the steps taken and
-    ``converged`` whether the last one still moved anything. ``family`` is the last step's ψ and
-    ``cut`` where it bends (Huber) or ends in 0 (bisquare), in units of the divided residuals.
+    residuals were divided by (fitted values, floored, or ones), ``weights`` (T,) how much each row
+    counts, in [0, 1] (held at a limit: how much it still bends the line), ``score`` and ``slope``
+    (T,) ψ and ψ' of the divided residuals, ``scale`` the residuals' scale, ``spread`` (T,)
+    how wide they are at each row (1 unless rows stand at a limit), ``iterations`` the steps taken
+    over all rows and ``converged`` whether the last one settled it. ``family`` is the last step's ψ
+    and ``cut`` where it bends (Huber) or ends in 0 (bisquare), in units of the divided residuals.
     ``huber_kept`` says why a bisquare step that was asked for does not stand, '' otherwise:
     ``too_few_rows``, ``top_rows`` or ``not_converged``.
     """
@@ -68,107 +56,15 @@ class RobustFit:
     fitted: np.ndarray
     divisor: np.ndarray
     weights: np.ndarray
+    score: np.ndarray
+    slope: np.ndarray
     scale: float
+    spread: np.ndarray
     cut: float
     family: Literal["huber", "bisquare"]
     iterations: int
     converged: bool
     huber_kept: Kept = ""
-
-
-def scaled_mad(values: np.ndarray, *, center: float | None = 0.0) -> float:
-    """Return ``1.4826 · median|values − center|``; ``center=None`` takes the median.
-
-    Examples
-    --------
-    >>> scaled_mad(np.array([-1.0, 0.0, 1.0, 50.0]))
-    1.482602218505602
-    """
-    middle = float(np.median(values)) if center is None else center
-    return MAD_TO_SD * float(np.median(np.abs(values - middle)))
-
-
-def nnls(design: np.ndarray, target: np.ndarray, *, nonnegative: bool = True) -> np.ndarray:
-    """Return the least-squares coefficients, non-negative unless told otherwise.
-
-    The tall system is reduced to K + 1 rows by one QR factorisation, whose residual sum differs
-    from the full one by a constant; columns are scaled to unit length first. So the active-set
-    steps (Lawson & Hanson 1974, chapter 23) do not touch the data again.
-
-    Parameters
-    ----------
-    design
-        Regressors, shape (T, K).
-    target
-        Response, shape (T,).
-    nonnegative
-        False solves the ordinary problem.
-
-    Returns
-    -------
-    numpy.ndarray
-        Coefficients, shape (K,); 0 for a column of zeros.
-
-    Examples
-    --------
-    >>> nnls(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]]), np.array([3.0, 2.0, 1.0])).round(12)
-    array([2., 0.])
-    """
-    length = np.linalg.norm(design, axis=0)
-    used = length > 0
-    value = np.zeros(design.shape[1])
-    if not used.any():
-        return value
-    scaled = design[:, used] / length[used]
-    triangle = _triangle(np.column_stack([scaled, target]))
-    left, right = triangle[:, :-1], triangle[:, -1]
-    if nonnegative:
-        solution = _scipy_nnls(left, right)[0]
-    else:
-        solution = np.linalg.lstsq(left, right, rcond=None)[0]
-    value[used] = solution / length[used]
-    return value
-
-
-def _triangle(tall: np.ndarray) -> np.ndarray:
-    # mode "r" returns the array alone, whatever the stubs say.
-    return np.asarray(np.linalg.qr(tall, mode="r"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """One weighted problem and how to iterate on it."""
-
-    design: np.ndarray
-    y: np.ndarray
-    relative: bool
-    nonnegative: bool
-    max_iterations: int
-    tolerance: float
-
-    def reweight(
-        self, value: np.ndarray, weigh: Callable[[np.ndarray], np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray, int, bool]:
-        """Return (value, weights, steps, converged) of reweighted least squares from `value`."""
-        length = np.sqrt(np.mean(self.design**2, axis=0))
-        weights = np.ones_like(self.y)
-        divisor = self.divisor(self.design @ value)
-        for step in range(1, self.max_iterations + 1):
-            weights = weigh((self.y - self.design @ value) / divisor)
-            root = np.sqrt(weights) / divisor
-            new = nnls(self.design * root[:, None], self.y * root, nonnegative=self.nonnegative)
-            moved = np.max(np.abs(new - value) * length)
-            value = new
-            divisor = self.divisor(self.design @ value)
-            if moved <= self.tolerance * np.max(np.abs(value) * length):
-                return value, weights, step, True
-        return value, weights, self.max_iterations, False
-
-    def divisor(self, fitted: np.ndarray) -> np.ndarray:
-        if not self.relative:
-            return np.ones_like(fitted)
-        floor = _FLOOR * float(np.mean(np.abs(fitted)))
-        return np.asarray(np.maximum(fitted, floor if floor > 0 else 1.0))
 
 
 def huber_nnls(  # noqa: PLR0913  each argument is one documented choice
@@ -180,12 +76,18 @@ def huber_nnls(  # noqa: PLR0913  each argument is one documented choice
     nonnegative: bool = True,
     max_iterations: int = 50,
     tolerance: float = 1e-8,
+    at_limit: np.ndarray | None = None,
+    row_weight: np.ndarray | None = None,
+    prior: np.ndarray | None = None,
+    prior_sd: np.ndarray | None = None,
+    start: np.ndarray | None = None,
 ) -> RobustFit:
     """Fit ``y ≈ design · value`` robustly, with non-negative coefficients and relative residuals.
 
-    Iterates ``r = (y − ŷ)/ŷ``, ``s = 1.4826 · median|r|``, ``w = min(1, k·s/|r|)`` and non-negative
-    least squares on rows weighted by ``√w/ŷ``. Noise of resource use is roughly proportional to
-    use, hence the division by ŷ (never by y, which would pull the fit down).
+    Solves ``Σ v ψ(r)·x/ŷ = s²(β − β₀)/sd²`` for ``β ≥ 0`` with ``r = (y − ŷ)/ŷ``,
+    ``s = 1.4826 · median|r|`` and ``ψ(r) = clip(r, ±k·s)``, by Newton's or reweighted steps. Noise
+    of resource use is roughly proportional to use, hence the division by ŷ (never by y, which would
+    pull the fit down).
 
     Parameters
     ----------
@@ -200,8 +102,23 @@ def huber_nnls(  # noqa: PLR0913  each argument is one documented choice
     nonnegative
         False allows negative coefficients.
     max_iterations, tolerance
-        Stop after so many steps, or once no column's contribution moves by more than `tolerance`
-        of the largest one.
+        Stop after so many steps over all rows, or once no column's contribution is left to move by
+        more than `tolerance` of the largest one.
+    at_limit
+        Rows whose usage was held down by a limit, shape (T,): there `y` is a lower bound of what
+        the load asked for. Their ψ is its expectation beyond the bound, as the residuals of all
+        rows show it (:class:`capmodel.regression.censored.Censored`). Dropping such rows would
+        select on what is explained, and bend the line down.
+    row_weight
+        v, as how many rows each one counts (a minute of a load test may stand for many), shape
+        (T,), at least 0; None: one each. The scale's median is weighted likewise.
+    prior, prior_sd
+        β₀ and sd, what the coefficients were (in the previous release) and by how much they may
+        have moved since, shape (K,); sd > 0, infinite where nothing is known. The solution is the
+        mode of the posterior: least ``Σ v ρ(r/s) + ½ Σ ((β − β₀)/sd)²``. Rows count as independent.
+    start
+        Coefficients near the solution, as of a rougher fit to the same rows, shape (K,): saves
+        steps and changes nothing else.
 
     Returns
     -------
@@ -209,16 +126,25 @@ def huber_nnls(  # noqa: PLR0913  each argument is one documented choice
 
     Notes
     -----
+    With rows at a limit the scale's median is that of the product-limit distribution, and residuals
+    may widen or narrow with the load (:func:`capmodel.regression.censored.spread_by_load`): rows at
+    low loads would else say too much or too little of those at the limit. Steps then end where rows
+    only change places: at s/(2T) of the largest contribution.
+
     Below 1 % of the mean fitted value the divisor stays at that floor: idle rows would otherwise
     weigh without bound. Bounded influence covers gross errors in `y`; a regressor that is wrong by
     a factor appears as a large residual too, unless it dominates the design. ψ is monotone, so the
-    solution does not depend on the start, but errors that all lie on one side keep a pull of k·s
-    each: :func:`mm_nnls` ends it.
+    solution does not depend on the start (of many rows, the line of a stride through them), but
+    errors that all lie on one side keep a pull of k·s each: :func:`mm_nnls` ends it.
+
+    Steps solve the normal equations for what is left of the residuals, so rounding shrinks with
+    the steps; where loads move as one, a QR factorisation takes over.
 
     References
     ----------
     Huber, P. J. (1981), *Robust Statistics*, chapter 7. Zhang, Cherkasova, Smirni (2007), "A
     regression-based analytic model for dynamic resource provisioning", ICAC (NNLS on utilization).
+    Hoerl & Kennard (1970), Technometrics 12, 55–67 (ridge).
 
     Examples
     --------
@@ -229,25 +155,19 @@ def huber_nnls(  # noqa: PLR0913  each argument is one documented choice
     >>> fit.value.round(6).tolist()
     [0.4, 0.085]
     """
-    rows = _Rows(design, y, relative, nonnegative, max_iterations, tolerance)
-    value, weights, iterations, converged = rows.reweight(
-        nnls(design, y, nonnegative=nonnegative),
-        lambda residual: _huber_weights(residual, _cut(k, scaled_mad(residual))),
+    rows = _rows(
+        design,
+        y,
+        relative=relative,
+        nonnegative=nonnegative,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        at_limit=at_limit,
+        row_weight=row_weight,
+        prior=prior,
+        prior_sd=prior_sd,
     )
-    fitted = design @ value
-    divisor = rows.divisor(fitted)
-    scale = scaled_mad((y - fitted) / divisor)
-    return RobustFit(
-        value=value,
-        fitted=fitted,
-        divisor=divisor,
-        weights=weights,
-        scale=scale,
-        cut=_cut(k, scale),
-        family="huber",
-        iterations=iterations,
-        converged=converged,
-    )
+    return _huber(rows, k, start)
 
 
 def mm_nnls(  # noqa: PLR0913  each argument is one documented choice
@@ -260,19 +180,23 @@ def mm_nnls(  # noqa: PLR0913  each argument is one documented choice
     nonnegative: bool = True,
     max_iterations: int = 50,
     tolerance: float = 1e-8,
+    at_limit: np.ndarray | None = None,
+    row_weight: np.ndarray | None = None,
+    prior: np.ndarray | None = None,
+    prior_sd: np.ndarray | None = None,
+    start: np.ndarray | None = None,
 ) -> RobustFit:
     """Fit like :func:`huber_nnls`, then end the pull of gross errors by a bisquare step.
 
-    From the Huber line and its scale s, held fixed, iterates ``u = (y − ŷ)/(ŷ·c·s)``,
-    ``w = (1 − u²)²`` for ``|u| < 1``, else 0, and non-negative least squares on rows weighted by
-    ``√w/ŷ``.
+    From the Huber line and its scale s, held fixed, solves the same equation with
+    ``ψ(r) = r(1 − u²)²``, ``u = r/(c·s)``, 0 for ``|u| > 1``.
 
     Parameters
     ----------
-    design, y, k, relative, nonnegative, max_iterations, tolerance
-        As for :func:`huber_nnls`.
     c
         Tukey's constant [standard deviations].
+    design, y and all others
+        As for :func:`huber_nnls`.
 
     Returns
     -------
@@ -304,71 +228,129 @@ def mm_nnls(  # noqa: PLR0913  each argument is one documented choice
     >>> [fit(rps[:, None], cores).value.round(4).item() for fit in (huber_nnls, mm_nnls)]
     [0.0854, 0.085]
     """
-    start = huber_nnls(
+    rows = _rows(
         design,
         y,
-        k=k,
         relative=relative,
         nonnegative=nonnegative,
         max_iterations=max_iterations,
         tolerance=tolerance,
+        at_limit=at_limit,
+        row_weight=row_weight,
+        prior=prior,
+        prior_sd=prior_sd,
     )
-    rows = _Rows(design, y, relative, nonnegative, max_iterations, tolerance)
-    cut = _cut(c, start.scale)
-    value, weights, iterations, converged = rows.reweight(
-        start.value, lambda residual: _bisquare_weights(residual, cut)
+    huber = _huber(rows, k, start)
+    rows = replace(rows, spread=huber.spread)
+    loss: Loss = Bisquare(c, huber.scale)
+    if rows.at_limit is not None:
+        loss = Censored("bisquare", c, huber.scale, rows.at_limit, rows.row_weight, rows.spread)
+    fit = _result(rows, rows.iterate(huber.value, loss, newton=False), loss, "bisquare")
+    kept = _reason_to_keep(
+        huber.fitted, _votes(rows, fit), converged=fit.converged, row_weight=row_weight
     )
-    kept = _reason_to_keep(start.fitted, weights, converged=converged)
     if kept:
-        return replace(start, huber_kept=kept)
-    fitted = design @ value
-    return RobustFit(
-        value=value,
-        fitted=fitted,
-        divisor=rows.divisor(fitted),
-        weights=weights,
-        scale=start.scale,
-        cut=cut,
-        family="bisquare",
-        iterations=start.iterations + iterations,
-        converged=converged,
+        return replace(huber, huber_kept=kept)
+    return replace(fit, iterations=huber.iterations + fit.iterations)
+
+
+def _rows(  # noqa: PLR0913  what both fits take
+    design: np.ndarray,
+    y: np.ndarray,
+    *,
+    relative: bool,
+    nonnegative: bool,
+    max_iterations: int,
+    tolerance: float,
+    at_limit: np.ndarray | None,
+    row_weight: np.ndarray | None,
+    prior: np.ndarray | None,
+    prior_sd: np.ndarray | None,
+) -> Rows:
+    nothing = np.zeros(design.shape[1])
+    known = prior is not None and prior_sd is not None
+    held = at_limit is not None and bool(at_limit.any())
+    return Rows(
+        columns=np.array(design.T, dtype=float, order="C"),
+        y=np.asarray(y, dtype=float),
+        relative=relative,
+        nonnegative=nonnegative,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        at_limit=at_limit if held else None,
+        spread=np.ones(len(y)),
+        row_weight=row_weight,
+        prior=np.asarray(prior, dtype=float) if known else nothing,
+        prior_precision=np.asarray(prior_sd, dtype=float) ** -2.0 if known else nothing,
     )
 
 
-def _reason_to_keep(fitted: np.ndarray, weights: np.ndarray, *, converged: bool) -> Kept:
+def _huber(rows: Rows, k: float, start: np.ndarray | None) -> RobustFit:
+    def loss(rows: Rows) -> Loss:
+        if rows.at_limit is None:
+            return Huber(k, rows.row_weight)
+        return Censored("huber", k, None, rows.at_limit, rows.row_weight, rows.spread)
+
+    value, near = rows.start(loss) if start is None else (np.asarray(start, dtype=float), True)
+    fit = _result(rows, rows.iterate(value, loss(rows), newton=near), loss(rows), "huber")
+    if rows.at_limit is None:
+        return fit
+    for _ in range(_SPREAD_STEPS):
+        before = rows.spread
+        rows = replace(rows, spread=spread_by_load(rows.at(fit.value), rows.at_limit))
+        if np.array_equal(rows.spread, before):
+            break
+        found = rows.iterate(fit.value, loss(rows), newton=False)
+        fit = _result(rows, found, loss(rows), "huber")
+    return fit
+
+
+def _votes(rows: Rows, fit: RobustFit) -> np.ndarray:
+    """Return how far the line leaves each row alone; a bound below the line says nothing else."""
+    if rows.at_limit is None:
+        return fit.weights
+    above = np.maximum((rows.y - fit.fitted) / fit.divisor / fit.spread, 0.0)
+    at_bound = bisquare_pull(above, fit.cut / max(fit.scale, ROUNDING), fit.scale).weight
+    return np.where(rows.at_limit, at_bound, fit.weights)
+
+
+def _result(
+    rows: Rows, found: Solution, loss: Loss, family: Literal["huber", "bisquare"]
+) -> RobustFit:
+    at = rows.at(found.value)
+    pull = loss.pull(at)
+    return RobustFit(
+        value=found.value,
+        fitted=at.fitted,
+        divisor=at.divisor,
+        weights=pull.weight,
+        score=pull.score,
+        slope=pull.slope,
+        scale=pull.scale,
+        cut=pull.cut,
+        spread=rows.spread,
+        family=family,
+        iterations=found.steps,
+        converged=found.converged,
+    )
+
+
+def _reason_to_keep(
+    fitted: np.ndarray,
+    weights: np.ndarray,
+    *,
+    converged: bool,
+    row_weight: np.ndarray | None = None,
+) -> Kept:
     """Return why the Huber fit stays, '' if the bisquare's weights may stand."""
     if not converged:
         return "not_converged"
-    if weights.mean() < MIN_WEIGHT:
+    if row_weight is not None:
+        counted = row_weight > 0
+        fitted, weights, row_weight = fitted[counted], weights[counted], row_weight[counted]
+    if np.average(weights, weights=row_weight) < MIN_WEIGHT:
         return "too_few_rows"
     n = min(max(int(TOP_SHARE * len(fitted)), TOP_ROWS), len(fitted))
     top = np.argpartition(fitted, -n)[-n:]
-    return "top_rows" if weights[top].mean() < MIN_WEIGHT else ""
-
-
-def _cut(constant: float, scale: float) -> float:
-    return max(constant * scale, _ROUNDING)
-
-
-def _huber_weights(residual: np.ndarray, cut: float) -> np.ndarray:
-    size = np.abs(residual)
-    return np.where(size <= cut, 1.0, cut / np.maximum(size, cut))
-
-
-def _bisquare_weights(residual: np.ndarray, cut: float) -> np.ndarray:
-    return np.asarray(np.maximum(1.0 - (residual / cut) ** 2, 0.0) ** 2)
-
-
-def psi(fit: RobustFit, residual: np.ndarray) -> np.ndarray:
-    """Return ψ of a fit's divided residuals, in their units: clipped (Huber) or ``r(1 − u²)²``."""
-    if fit.family == "huber":
-        return np.asarray(np.clip(residual, -fit.cut, fit.cut))
-    return np.asarray(residual * _bisquare_weights(residual, fit.cut))
-
-
-def psi_slope(fit: RobustFit, residual: np.ndarray) -> np.ndarray:
-    """Return ψ'(r): 1 or 0 (Huber); ``(1 − u²)(1 − 5u²)`` for ``|u| < 1``, else 0 (bisquare)."""
-    square = (residual / fit.cut) ** 2
-    if fit.family == "huber":
-        return np.asarray((square <= 1).astype(float))
-    return np.asarray(np.where(square < 1, (1 - square) * (1 - 5 * square), 0.0))
+    share = np.average(weights[top], weights=None if row_weight is None else row_weight[top])
+    return "top_rows" if share < MIN_WEIGHT else ""

@@ -6,7 +6,7 @@ others? It works on arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,12 +18,13 @@ from capmodel.regression import (
     mm_nnls,
     remaining_share,
     sandwich_covariance,
+    stride,
 )
 
 if TYPE_CHECKING:
     from capmodel.usage.rows import Rows
 
-__all__ = ["Estimate", "Prior", "convex_excess", "estimate"]
+__all__ = ["Estimate", "Prior", "estimate", "top_excess"]
 
 COLLINEAR: Final = 1e-3
 """Below this remaining share two loads are one: only their sum is fitted."""
@@ -37,10 +38,19 @@ RELATIVE_WIDTH: Final = 0.10
 RELATIVE_BIAS: Final = 0.20
 """The systematic error moves an identified coefficient by at most this share of itself."""
 
+_COMPARED_ROWS: Final = 4000
+"""Rows that loads are compared on for collinearity."""
+
 _TOP_ROWS: Final = 20
 
 NEGLIGIBLE: Final = 0.02
 """A background that cannot exceed this share of usage is identified as negligible."""
+
+LITTLE_R2: Final = 0.25
+"""Below this share of variance explained, usage follows something else than the load …"""
+
+ORDINARY_NOISE: Final = 0.05
+"""… if it scatters by more than an ordinary minute's noise, which alone may hide a narrow load."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +64,11 @@ class Estimate:
     identifiable: np.ndarray
     fit: RobustFit
     r2: float
+
+    @property
+    def explains_little(self) -> bool:
+        """Whether usage varies, by more than ordinary noise, with something else than the load."""
+        return self.r2 < LITTLE_R2 and self.fit.scale > ORDINARY_NOISE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +101,8 @@ def estimate(
     After the fit a coefficient is *identifiable* when it was fitted on its own, half its 95 %
     interval is at most 10 % of it, and a systematic error of 0.5 % of usage in the worst direction
     (``0.005/√share``, in units of the coefficient's own contribution) could move it by at most
-    20 %. A background bounded, by the same two errors, below 2 % of usage is identified as
+    20 %; and the loads must explain a quarter of usage's variance where that exceeds ordinary noise
+    (5 %). A background bounded, by the same two errors, below 2 % of usage is identified as
     negligible; a slope is not, because plans multiply it by loads beyond those seen.
 
     Parameters
@@ -104,15 +120,19 @@ def estimate(
     ----------
     Belsley, Kuh, Welsch (1980), *Regression Diagnostics*, chapter 3 (collinearity).
     """
-    design, y, background, day = rows.design, rows.y, rows.background, rows.day
-    first = huber_nnls(design, y, k=k, tolerance=1e-4)
-    z = design / first.divisor[:, None]
-    mapping, pooled, dropped = _mapping(z, background)
-    reduced = design @ mapping
-    fit = mm_nnls(reduced, y, k=k)
-    covariance = mapping @ sandwich_covariance(reduced, y, fit, day=day) @ mapping.T
-    value = mapping @ fit.value
-    groups = len(y) if day is None else len(np.unique(day))
+    background = rows.background
+    told = np.zeros(len(rows.terms), dtype=bool) if prior is None else np.isfinite(prior.sd)
+    z, near = _weighted(rows, k=k, row_weight=row_weight)
+    mapping, pooled, dropped = _mapping(z, background, told=told)
+    fit, value, covariance = _fitted(
+        rows,
+        mapping,
+        k=k,
+        row_weight=row_weight,
+        prior=prior,
+        start=near if _is_identity(mapping) else None,
+    )
+    groups = len(rows.y) if rows.day is None else int(np.count_nonzero(np.bincount(rows.day)))
     spread = float(stdtrit(max(groups - mapping.shape[1], 1), 0.975))
     half = spread * np.sqrt(np.diag(covariance))
 
@@ -127,23 +147,86 @@ def estimate(
         # Requests now carry the background too: they are not told apart either.
         alone &= background
     low, high = _interval(value, half, z, pooled=pooled, dropped=dropped)
-    return Estimate(
+    found = Estimate(
         value=value,
         covariance=covariance,
         low=low,
         high=high,
         identifiable=alone & (tight | negligible),
         fit=fit,
-        r2=_r2(y, fit),
+        r2=_r2(rows.y, fit, among=~rows.at_limit),
     )
+    if found.explains_little:
+        return replace(found, identifiable=found.identifiable & background)
+    return found
 
 
-def _mapping(z: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return fitted-to-stated coefficients (K, k), which are pooled (K,), which dropped (K,)."""
+def _fitted(
+    rows: Rows,
+    mapping: np.ndarray,
+    *,
+    k: float,
+    row_weight: np.ndarray | None,
+    prior: Prior | None,
+    start: np.ndarray | None,
+) -> tuple[RobustFit, np.ndarray, np.ndarray]:
+    """Return the line of the mapped loads, and its coefficients (K,) and covariance (K, K)."""
+    reduced = rows.design if _is_identity(mapping) else rows.design @ mapping
+    at_limit = rows.at_limit if rows.at_limit.any() else None
+    known = _on_reduced(prior, mapping)
+    value, sd = (None, None) if known is None else (known.value, known.sd)
+    fit = mm_nnls(
+        reduced,
+        rows.y,
+        k=k,
+        at_limit=at_limit,
+        row_weight=row_weight,
+        prior=value,
+        prior_sd=sd,
+        start=start,
+    )
+    covariance = sandwich_covariance(
+        reduced, rows.y, fit, day=rows.day, at_limit=at_limit, row_weight=row_weight, prior_sd=sd
+    )
+    return fit, mapping @ fit.value, mapping @ covariance @ mapping.T
+
+
+def _is_identity(mapping: np.ndarray) -> bool:
+    return mapping.shape[0] == mapping.shape[1] and bool((np.diag(mapping) == 1).all())
+
+
+def _weighted(
+    rows: Rows, *, k: float, row_weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return loads divided by fitted usage, of enough rows to compare, and that fit's line (K,).
+
+    Of many rows a stride, and every row of a load test, whose loads may be the only different ones.
+    """
+    step = stride(len(rows.y), _COMPARED_ROWS)
+    part = rows.load_test.copy()
+    part[::step] = True
+    first = huber_nnls(
+        rows.design[part],
+        rows.y[part],
+        k=k,
+        tolerance=1e-4,
+        at_limit=rows.at_limit[part],
+        row_weight=None if row_weight is None else row_weight[part],
+    )
+    return rows.design[part] / first.divisor[:, None], first.value
+
+
+def _mapping(
+    z: np.ndarray, background: np.ndarray, *, told: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return fitted-to-stated coefficients (K, k), which are pooled (K,), which dropped (K,).
+
+    `told` (K,) are those that a prior tells apart, whatever the loads do: they are not pooled.
+    """
     columns = z.shape[1]
     seen = np.any(z != 0, axis=0)
     pooled = np.zeros(columns, dtype=bool)
-    loads = np.flatnonzero(~background & seen)
+    loads = np.flatnonzero(~background & seen & ~told)
     pooled[loads] = remaining_share(z[:, loads]) < COLLINEAR
     blocks = [np.eye(columns)[:, [c]] for c in np.flatnonzero(seen & ~pooled)]
     if pooled.any():
@@ -182,14 +265,30 @@ def _interval(
     return low, high
 
 
-def _r2(y: np.ndarray, fit: RobustFit) -> float:
-    middle = np.average(y, weights=fit.weights)
-    total = float(np.sum(fit.weights * (y - middle) ** 2))
-    left = float(np.sum(fit.weights * (y - fit.fitted) ** 2))
+def _on_reduced(prior: Prior | None, mapping: np.ndarray) -> Prior | None:
+    """Return the prior of the fitted coefficients (k,); of a pooled one nothing is known."""
+    if prior is None:
+        return None
+    alone = mapping.sum(axis=0) == 1
+    sd = np.where(np.isfinite(prior.sd), prior.sd, 0.0) @ mapping
+    return Prior(
+        value=np.where(alone, prior.value @ mapping, 0.0),
+        sd=np.where(alone & (sd > 0), sd, np.inf),
+    )
+
+
+def _r2(y: np.ndarray, fit: RobustFit, *, among: np.ndarray) -> float:
+    """Return the share of variance explained, of rows that are no lower bounds."""
+    weights = np.where(among, fit.weights, 0.0)
+    if not weights.any():
+        return float("nan")
+    middle = np.average(y, weights=weights)
+    total = float(np.sum(weights * (y - middle) ** 2))
+    left = float(np.sum(weights * (y - fit.fitted) ** 2))
     return 1 - left / total if total > 0 else float("nan")
 
 
-def convex_excess(
+def top_excess(
     y: np.ndarray,
     fit: RobustFit,
     *,
@@ -200,7 +299,7 @@ def convex_excess(
     """Return by how much usage exceeds the line at the largest loads seen, 0 when it does not.
 
     The median of ``y/ŷ − 1`` over the top 1 % of rows by load (at least 20). It counts when four
-    rows in five lie above the line, on three days or more, and the median exceeds three standard
+    rows in five lie on its side of the line, on three days or more, and it exceeds three standard
     errors, with days (or rows, without days) as the independent ones. The rows are taken as they
     are: their robust weights would hide what is asked, since at a bend the top rows look like
     outliers.
@@ -219,14 +318,14 @@ def convex_excess(
     Returns
     -------
     float
-        Excess [ratio].
+        Excess [ratio]; negative where usage stays below the line.
 
     Examples
     --------
     >>> rps = np.linspace(10, 60, 2000)
     >>> cores = 0.08 * rps * (1 + 0.3 * np.maximum(rps / 50 - 1, 0))
     >>> fit = huber_nnls(rps[:, None], cores)
-    >>> round(convex_excess(cores, fit, load=rps, day=None), 2)
+    >>> round(top_excess(cores, fit, load=rps, day=None), 2)
     0.06
     """
     rows = np.arange(len(y)) if among is None else np.flatnonzero(among)
@@ -237,5 +336,6 @@ def convex_excess(
     excess = y[top] / np.maximum(fit.fitted[top], fit.divisor[top]) - 1
     independent = n if day is None else len(np.unique(day[top]))
     middle = float(np.median(excess))
-    sure = middle > 3 * fit.scale / np.sqrt(independent)
-    return middle if sure and independent >= 3 and np.mean(excess > 0) >= 0.8 else 0.0  # noqa: PLR2004  the rule above
+    sure = abs(middle) > 3 * fit.scale / np.sqrt(independent)
+    one_side = np.mean(excess * middle > 0) >= 0.8  # noqa: PLR2004  the rule above
+    return middle if sure and independent >= 3 and one_side else 0.0  # noqa: PLR2004  the rule above

@@ -110,7 +110,8 @@ class LinearUsage:
         Rows among those used that are only lower bounds, in all and by reason.
     typical
         Load of each term per request (per pod for what follows pods) in the busiest tenth of rows,
-        shape (K,): a class's share of requests, requests in flight per request/s, ….
+        shape (K,): a class's share of requests, requests in flight per request/s, …; of growth by
+        the day, the days to the last row.
     knee_per_pod
         Load per pod from which ``per_request_above_knee`` counts [1/s per pod]; NaN without one.
     mix
@@ -181,7 +182,8 @@ class LinearUsage:
         """Return the load matrix of these terms, shape (n, K), from columns named as a history's.
 
         Pods and requests (of each class) must be given. What follows them, failed requests or
-        requests in flight, is taken at its :attr:`typical` ratio where it is not; known work is 0.
+        requests in flight, is taken at its :attr:`typical` ratio where it is not, growth by the day
+        at its level on the last day seen; known work is 0.
 
         Raises
         ------
@@ -208,15 +210,23 @@ class LinearUsage:
         if term == "per_request_above_knee":
             pods = columns.get("replicas", np.ones(n))
             return None if requests is None else np.maximum(requests - self.knee_per_pod * pods, 0)
+        if term == "per_request" and "per_failed" in self.terms and "errors_rps" not in columns:
+            return None if requests is None else self.typical[k] * requests
         load = load_of(term, self.terms, columns, n=n)
-        if load is not None or not len(self.typical):
-            return load
-        name = term.partition(":")[0]
-        if name == "per_work":
-            return np.zeros(n)
+        return self._usual(k, columns, requests, n=n) if load is None else load
+
+    def _usual(
+        self, k: int, columns: Mapping[str, np.ndarray], requests: np.ndarray | None, *, n: int
+    ) -> np.ndarray | None:
+        """Return a load that was not given, from what it follows; None where it must be given."""
+        name = self.terms[k].partition(":")[0]
+        if not len(self.typical):
+            return None
+        if name in ("per_work", "per_day"):
+            return np.full(n, self.typical[k] if name == "per_day" else 0.0)
         if name in ("per_failed", "per_in_flight", "per_row_examined", "per_miss"):
             return None if requests is None else self.typical[k] * requests
-        if name == "per_connection" and "replicas" in columns:
+        if name in ("per_connection", "per_pod_day") and "replicas" in columns:
             return np.asarray(self.typical[k] * columns["replicas"])
         return None
 
@@ -352,7 +362,8 @@ def declared_usage(service: str, resource: str, coefficients: Mapping[str, float
     >>> usage.equation
     'cpu_cores = 0.05 · replicas + 0.085 · rps'
     """
-    known = tuple(term for term in TERMS if term != "per_request_above_knee")
+    fitted_only = ("per_request_above_knee", "per_pod_day", "per_day")
+    known = tuple(term for term in TERMS if term not in fitted_only)
     for term, number in coefficients.items():
         where = f"usage of {service}: {resource}.{term}"
         if term.partition(":")[0] not in known:

@@ -6,18 +6,27 @@ Each finding names the remedy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
+from capmodel.errors import InputError
 from capmodel.schema import Finding, Severity
-from capmodel.usage.estimate import Estimate, convex_excess
+from capmodel.usage.estimate import Estimate, top_excess
 from capmodel.usage.linear import LinearUsage
 from capmodel.usage.rows import Node, Rows
 from capmodel.usage.terms import load_column
 
-__all__ = ["constant_load", "remarks", "too_few", "without_traffic", "wrong_unit"]
+__all__ = [
+    "constant_load",
+    "remarks",
+    "too_few",
+    "unreadable",
+    "without_traffic",
+    "wrong_unit",
+]
 
 _CORES_PER_POD: Final = 16.0
 """More busy cores per pod than this, with no value above 100, looks like percent."""
@@ -28,8 +37,14 @@ _ABOVE_LIMIT_X: Final = 1.1
 _ABOVE_LIMIT_SHARE: Final = 0.05
 """Share of such rows that a wrong unit shows."""
 
-_CONVEX: Final = 0.03
-"""More usage than this above the line, at the largest loads seen, is reported [ratio]."""
+_BEND: Final = 0.03
+"""More usage than this off the line, at the largest loads seen, is reported [ratio]."""
+
+_BENT: Final = {
+    False: "fit with convex=True, plan with a margin or a load test",
+    True: "it bends more than once: plan with a margin or a load test",
+}
+"""What helps against a bend, by whether the line bends already."""
 
 _DISAGREES: Final = 0.15
 """A load test this far off the line was run with another mix, cache or build [ratio]."""
@@ -58,14 +73,21 @@ def without_traffic(node: Node, resource: str) -> Finding:
     )
 
 
+def unreadable(node: Node, resource: str, error: InputError) -> Finding:
+    """Return the refusal of a node with a column that cannot be what its name says."""
+    why = "; ".join(f"{p.where}: {p.got}, expected {p.expected}. {p.do}" for p in error.problems)
+    return _refuse("unit_suspect", node, resource, why)
+
+
 def too_few(node: Node, resource: str, rows: Rows, needed: int) -> Finding:
     """Return the refusal of a node with fewer than `needed` usable rows."""
-    reasons = ", ".join(f"{n} {reason}" for reason, n in rows.dropped.items())
+    left = {**rows.dropped, **{f"saturated: {why}": n for why, n in rows.saturated.items()}}
+    reasons = ", ".join(f"{n} {reason}" for reason, n in left.items())
     return _refuse(
         "too_few_rows",
         node,
         resource,
-        f"{len(rows.y)} usable rows, {needed} needed (dropped: {reasons or 'none'}); "
+        f"{rows.n_free} usable rows, {needed} needed (dropped: {reasons or 'none'}); "
         "add history or declare the usage",
     )
 
@@ -119,8 +141,8 @@ def _of_the_rows(node: Node, usage: LinearUsage, rows: Rows) -> Iterator[Finding
         yield _note(
             usage,
             "saturated_rows",
-            f"{usage.n_saturated} of {usage.n_used} rows are saturated ({why}): they count as lower "
-            "bounds, not as usage",
+            f"{usage.n_saturated} of {usage.n_used} rows are saturated ({why}): they count as "
+            "lower bounds, not as usage",
             n=usage.n_saturated,
         )
     negative = int(np.count_nonzero(node.columns[usage.resource] < 0))
@@ -171,6 +193,15 @@ def _of_the_line(usage: LinearUsage, found: Estimate) -> Iterator[Finding]:
             "tell these apart; the total is good for loads in the proportions seen",
             terms=unknown,
         )
+    if found.explains_little:
+        yield _note(
+            usage,
+            "load_explains_little",
+            f"requests explain {max(usage.r2, 0):.0%} of how usage varies: it follows something "
+            "else (batch, cache, neighbours), and its price per request is not known; add the work "
+            "that drives it as work_per_s, a load test, or declare the usage",
+            r2=usage.r2,
+        )
     if found.fit.huber_kept:
         yield _note(
             usage,
@@ -181,8 +212,25 @@ def _of_the_line(usage: LinearUsage, found: Estimate) -> Iterator[Finding]:
         )
 
 
+def _growth(usage: LinearUsage) -> Iterator[Finding]:
+    for term in ("per_pod_day", "per_day"):
+        if term in usage.terms:
+            k = usage.terms.index(term)
+            each = " per pod" if term == "per_pod_day" else ""
+            value, low, high = (float(x[k]) for x in (usage.value, usage.low, usage.high))
+            yield _note(
+                usage,
+                "usage_grows",
+                f"at equal load it grew by {value:.3g} GiB{each} and day ({low:.3g} to {high:.3g}) "
+                f"over {usage.typical[k]:.0f} days: a leak or a cache; the last day's level is "
+                f"used, 60 days on it would be {60 * value:.3g} GiB{each} more: restart or plan it",
+                per_day=value,
+            )
+
+
 def _doubts(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding]:
     """Yield what speaks against the line itself: a wrong unit, a bend, a load test off it."""
+    yield from _growth(usage)
     pods = rows.pods
     if usage.resource == "cpu_cores" and pods is not None and rows.y.max() <= 100:  # noqa: PLR2004
         per_pod = float(np.max(rows.y / pods))
@@ -196,13 +244,22 @@ def _doubts(usage: LinearUsage, rows: Rows, found: Estimate) -> Iterator[Finding
             )
     free = ~rows.at_limit
     load = rows.requests / (1.0 if pods is None else pods)
-    excess = convex_excess(rows.y, found.fit, load=load, day=rows.day, among=free)
-    if excess > _CONVEX:
+    excess = top_excess(rows.y, found.fit, load=load, day=rows.day, among=free)
+    if excess > _BEND:
         yield _note(
             usage,
             "convex_usage",
             f"usage grows faster than load: at the largest loads seen it is {excess:.1%} above the "
-            "line, and beyond them more; fit with convex=True, plan with a margin or a load test",
+            f"line, and beyond them more; {_BENT[math.isfinite(usage.knee_per_pod)]}",
+            excess=excess,
+        )
+    elif excess < -_BEND:
+        yield _note(
+            usage,
+            "concave_usage",
+            f"usage grows slower than load: at the largest loads seen it is {-excess:.1%} below "
+            "the line, whose price per request belongs to lower loads; fit the busy rows alone, or "
+            "load-test",
             excess=excess,
         )
     tests = rows.load_test & free

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
 from capmodel.errors import InputError, nearest
-from capmodel.schema import Finding, Findings
+from capmodel.schema import QUANTITIES, Finding, Findings
+from capmodel.usage.figure import figure_data
 from capmodel.usage.linear import LinearUsage
 from capmodel.usage.terms import load_column, term_unit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["UsageFit"]
 
@@ -199,6 +203,56 @@ class UsageFit:
             if finding.service == service
         ]
         return "\n".join(lines)
+
+    def plot(
+        self,
+        service: str,
+        *,
+        resource: str = "cpu_cores",
+        planned_rps: float | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw usage against load: rows, line with its 5 to 95 % band, and where it extrapolates.
+
+        Per pod where pods were counted. A line of several loads (classes, requests in flight) is
+        drawn at the proportions of the busiest rows.
+
+        Parameters
+        ----------
+        service, resource
+            What to draw.
+        planned_rps
+            Planned requests, per pod where pods were counted [1/s]; None: none is marked.
+        ax
+            Axes to draw on; None makes a figure of its own, found at ``axes.figure``.
+
+        Raises
+        ------
+        InputError
+            For a node or resource without a line.
+        """
+        from capmodel.plots.usage import draw_usage  # noqa: PLC0415  matplotlib only when drawn
+
+        usage = next((u for u in self.of(service) if u.resource == resource), None)
+        if usage is None:
+            raise InputError.of(
+                f"usage of {service}",
+                got=f'no line of "{resource}"',
+                expected=f"one of: {', '.join(u.resource for u in self.of(service))}",
+                do="Name one of these.",
+            )
+        points, line = figure_data(usage, planned_rps=planned_rps)
+        each = " per pod" if "per_pod" in usage.terms else ""
+        unit = QUANTITIES[resource].unit if resource in QUANTITIES else ""
+        return draw_usage(
+            points,
+            line,
+            ax=ax,
+            title=f"{service}: {resource}",
+            load_label=f"requests{each} [1/s]",
+            usage_label=f"{resource}{each} [{unit}]",
+            planned=planned_rps,
+        )
 
     def _repr_html_(self) -> str:
         return str(self.summary.to_html(index=False))

@@ -17,12 +17,16 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from capmodel.errors import InputError
 from capmodel.regression import HUBER_K, scaled_mad
 from capmodel.schema import Finding
 from capmodel.usage import notes
 from capmodel.usage.estimate import Estimate, Prior, estimate
+from capmodel.usage.growth import grows
+from capmodel.usage.hinge import hinge_column
 from capmodel.usage.linear import LinearUsage, Regime, Sample
 from capmodel.usage.mix import Mix, mix_of
+from capmodel.usage.nonlinear import find_bend
 from capmodel.usage.regimes import Step, find_steps
 from capmodel.usage.result import UsageFit
 from capmodel.usage.rows import (
@@ -45,9 +49,6 @@ _CONSTANT_LOAD: Final = 0.02
 
 _UNREAL: Final = 4.0
 """Usage this far below the line says that the load was not real [standard deviations]."""
-
-_BUSIEST: Final = 0.9
-"""Rows above this quantile of requests are the busiest tenth."""
 
 _SAMPLE: Final = 400
 """Rows kept for a figure."""
@@ -90,7 +91,8 @@ class RobustLinear(BaseModel):
     min_regime_days: Annotated[int, Field(ge=5)] = 10
     """Fewest days of a regime: shorter ones are weather, and too short to fit."""
     convex: bool = False
-    """Let the cost per request rise from a load per pod on (a hinge), where the rows show it."""
+    """Let the cost per request rise from a load per pod on (a hinge), where the rows show it; with
+    one class of requests. Intervals take the knee as known."""
     load_test_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Weight of all load-test rows together, as a share of the others'; no row weighs below 1."""
     release_sd: Annotated[float, Field(gt=0)] = 0.3
@@ -205,13 +207,10 @@ def _fit_one(
     tests: Node | None,
     previous: LinearUsage | None,
 ) -> _Fitted | Finding:
-    if not node_terms(node.columns, resource):
-        return notes.without_traffic(node, resource)
-    wrong = notes.wrong_unit(node, resource)
-    if wrong is not None:
-        return wrong
-    everything = _all_rows(node, resource, tests)
-    if len(everything.y) < spec.min_rows:
+    everything = _rows_of(node, resource, tests)
+    if isinstance(everything, Finding):
+        return everything
+    if everything.n_free < spec.min_rows:
         return notes.too_few(node, resource, everything, spec.min_rows)
     regimes: tuple[Regime, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -220,20 +219,29 @@ def _fit_one(
         steps = _steps(spec, rows) if spec.find_regimes else ()
         regimes = _regimes(steps, node.dates, first=int(rows.day.min()))
         rows = _latest(spec, rows, steps)
-        if len(rows.y) < spec.min_rows:
+        if rows.n_free < spec.min_rows:
             return notes.too_few(node, resource, rows, spec.min_rows)
-    total = rows.design[:, ~rows.background].sum(axis=1)
+    total = np.add.reduce([rows.design[:, k] for k in np.flatnonzero(~rows.background)])
     if total.std() < _CONSTANT_LOAD * total.mean():
         return notes.constant_load(node, resource, total)
     prior = _prior(spec, everything, steps, previous)
     return _line(spec, node, resource, rows, prior, regimes)
 
 
-def _all_rows(node: Node, resource: str, tests: Node | None) -> Rows:
-    rows = select_rows(node, resource)
-    if tests is None or resource not in tests.columns:
-        return rows
-    return join_rows(rows, select_rows(tests, resource, terms=rows.terms))
+def _rows_of(node: Node, resource: str, tests: Node | None) -> Rows | Finding:
+    """Return a node's rows with those of load tests, or why there can be none."""
+    if not node_terms(node.columns, resource):
+        return notes.without_traffic(node, resource)
+    wrong = notes.wrong_unit(node, resource)
+    if wrong is not None:
+        return wrong
+    try:
+        rows = select_rows(node, resource)
+        if tests is None or resource not in tests.columns:
+            return rows
+        return join_rows(rows, select_rows(tests, resource, terms=rows.terms))
+    except InputError as error:
+        return notes.unreadable(node, resource, error)
 
 
 def _line(
@@ -245,10 +253,40 @@ def _line(
     regimes: tuple[Regime, ...],
 ) -> _Fitted | Finding:
     weight = _weights(spec, rows)
+    knee = _knee(rows, weight) if spec.convex and "per_request" in rows.terms else math.nan
+    if math.isfinite(knee):
+        beyond = hinge_column(rows.requests, rows.pods, knee)
+        rows = rows.with_term("per_request_above_knee", beyond)
     found = estimate(rows, k=spec.huber_k, row_weight=weight, prior=prior)
-    knee = math.nan
+    if resource == "memory_gib" and rows.day is not None:
+        ratio = rows.y / np.maximum(found.fit.fitted, found.fit.divisor)
+        if grows(ratio[~rows.load_test], rows.day[~rows.load_test]):
+            rows = _with_days(rows, rows.day)
+            found = estimate(rows, k=spec.huber_k, row_weight=weight)
     usage = _usage(node.service, resource, rows, found, regimes, knee=knee)
     return _Fitted(usage, tuple(notes.remarks(node, usage, rows, found)))
+
+
+def _knee(rows: Rows, weight: np.ndarray | None) -> float:
+    """Return the load per pod from which requests cost more, NaN where the rows show none."""
+    free = ~rows.at_limit
+    test = find_bend(
+        rows.design[free],
+        rows.y[free],
+        background=rows.background,
+        rps=rows.requests[free],
+        pods=None if rows.pods is None else rows.pods[free],
+        day=None if rows.day is None else rows.day[free],
+        row_weight=None if weight is None else weight[free],
+    )
+    return test.knee if test.verdict == "convex" else math.nan
+
+
+def _with_days(rows: Rows, day: np.ndarray) -> Rows:
+    days = (day - day.min()).astype(float)
+    if rows.pods is None:
+        return rows.with_term("per_day", days)
+    return rows.with_term("per_pod_day", days * rows.pods)
 
 
 def _weights(spec: RobustLinear, rows: Rows) -> np.ndarray | None:
@@ -263,11 +301,11 @@ def _weights(spec: RobustLinear, rows: Rows) -> np.ndarray | None:
 def _steps(spec: RobustLinear, rows: Rows) -> tuple[Step, ...]:
     if rows.day is None or int(rows.day.max()) - int(rows.day.min()) < 2 * spec.min_regime_days:
         return ()
-    free = ~rows.at_limit
     return find_steps(
-        rows.design[free],
-        rows.y[free],
-        rows.day[free],
+        rows.design,
+        rows.y,
+        rows.day,
+        at_limit=rows.at_limit if rows.at_limit.any() else None,
         background=rows.background,
         min_change=spec.min_change,
         min_days=spec.min_regime_days,
@@ -315,7 +353,7 @@ def _prior(
     elif steps and rows.day is not None:
         start = steps[-2].day if len(steps) > 1 else 0
         before = rows.keep((rows.day >= start) & (rows.day < steps[-1].day) & ~rows.load_test, {})
-        if len(before.y) < spec.min_rows:
+        if before.n_free < spec.min_rows:
             return None
         value = estimate(before, k=spec.huber_k).value * steps[-1].change_x
     else:
@@ -374,12 +412,17 @@ def _usage(
 
 def _typical(rows: Rows) -> np.ndarray:
     """Return each term's load per request, per pod, or on its own, in the busiest tenth (K,)."""
-    busy = rows.requests >= np.quantile(rows.requests, _BUSIEST)
+    n = max(len(rows.y) // 10, 1)
+    busy = np.argpartition(rows.requests, -n)[-n:]
     mean = rows.design[busy].mean(axis=0)
     requests = float(rows.requests[busy].mean())
     pods = 1.0 if rows.pods is None else float(rows.pods[busy].mean())
     per = {"requests": requests, "pods": pods, "nothing": 1.0}
-    return np.asarray(mean / np.array([per[follows(term)] for term in rows.terms]))
+    typical = mean / np.array([per[follows(term)] for term in rows.terms])
+    if rows.day is not None:
+        grown = [term in ("per_pod_day", "per_day") for term in rows.terms]
+        typical[grown] = rows.day.max() - rows.day.min()
+    return np.asarray(typical)
 
 
 def _mix(rows: Rows) -> Mix | None:
@@ -388,10 +431,13 @@ def _mix(rows: Rows) -> Mix | None:
 
 
 def _sample(rows: Rows, found: Estimate) -> Sample:
+    load = rows.requests if rows.pods is None else rows.requests / rows.pods
+    # A stride, and the ends of the range, so that a figure shows what was seen.
     step = max(len(rows.y) // _SAMPLE, 1)
-    pods = np.ones(len(rows.y)) if rows.pods is None else rows.pods
-    role = np.where(found.fit.weights < _OUTLIER_WEIGHT, "outlier", "used")
-    role = np.where(rows.load_test, "load_test", role)
-    role = np.where(rows.at_limit, "saturated", role)
-    part = slice(None, None, step)
-    return Sample((rows.requests / pods)[part], (rows.y / pods)[part], role[part])
+    ends = (int(np.argmin(load)), int(np.argmax(load)))
+    part = np.union1d(np.arange(0, len(rows.y), step), ends)
+    pods = 1.0 if rows.pods is None else rows.pods[part]
+    role = np.where(found.fit.weights[part] < _OUTLIER_WEIGHT, "outlier", "used")
+    role = np.where(rows.load_test[part], "load_test", role)
+    role = np.where(rows.at_limit[part], "saturated", role)
+    return Sample(load[part], rows.y[part] / pods, role)

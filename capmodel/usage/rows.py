@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.usage.saturation import FAILED_SHARE, Saturation, saturated_rows
 from capmodel.usage.terms import is_background, load_column, load_of, node_terms, request_load
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ __all__ = ["Node", "Rows", "join_rows", "nodes_of_frame", "nodes_of_history", "s
 
 LOAD_TEST_TAG: Final = "load_test"
 
-FAILED_SHARE: Final = 0.01
-"""Failures above this share of requests count as many."""
+_LATENCIES: Final = ("latency_mean_ms", "latency_p50_ms", "latency_p99_ms")
 
 _FEWEST_FAILED: Final = 30
 """Fewest rows with many failures that can price them."""
@@ -89,12 +89,19 @@ class Rows:
         return is_background(self.terms)
 
     @property
+    def n_free(self) -> int:
+        """Rows whose usage is known, and not only bounded from below."""
+        return len(self.y) - int(np.count_nonzero(self.at_limit))
+
+    @property
     def pods(self) -> np.ndarray | None:
         """Running pods [pods], shape (T,); None where they were not counted."""
         return self.design[:, self.terms.index("per_pod")] if "per_pod" in self.terms else None
 
     def keep(self, mask: np.ndarray, reasons: Mapping[str, int]) -> Rows:
         """Return the rows under `mask`, with the others counted by reason."""
+        if mask.all():
+            return self
         return replace(
             self,
             design=self.design[mask],
@@ -201,12 +208,18 @@ def select_rows(node: Node, resource: str, *, terms: tuple[str, ...] | None = No
         What was measured, and what is explained.
     terms
         The loads to take; None: those of :func:`capmodel.usage.terms.node_terms`, without a price
-        of failures where fewer than 30 rows have more than 1 % of them.
+        of failures where fewer than 30 rows have more than 5 % of them.
+
+    Raises
+    ------
+    InputError
+        For a column that cannot be what its name says, a throttled share above 1.
     """
+    names = _material(node)
     if terms is None:
-        terms = tuple(node_terms(_material(node), resource))
-    n = node.n_rows
-    y = node.columns[resource]
+        terms = tuple(node_terms(names, resource))
+    saturation = _saturation(node, resource, priced="per_failed" in terms)
+    n, usage = node.n_rows, node.columns[resource]
     missing = np.full(n, np.nan)
     loads = {term: load_of(term, terms, node.columns, n=n) for term in terms}
     design = np.column_stack([missing if load is None else load for load in loads.values()])
@@ -214,15 +227,56 @@ def select_rows(node: Node, resource: str, *, terms: tuple[str, ...] | None = No
     everything = Rows(
         terms=terms,
         design=design,
-        y=y,
+        y=np.where(saturation.mask, saturation.bound, usage),
         requests=missing if requests is None else requests,
         day=node.day,
         load_test=np.zeros(n, dtype=bool) if node.load_test is None else node.load_test,
-        at_limit=np.zeros(n, dtype=bool),
-        saturated={},
+        at_limit=saturation.mask,
+        saturated=dict(saturation.reasons),
         dropped={},
     )
     return _usable(everything)
+
+
+def _saturation(node: Node, resource: str, *, priced: bool) -> Saturation:
+    """Return which rows of a node are only lower bounds; memory is none: heaps fill by design.
+
+    Failures that have a price of their own (`priced`) are work done, not work left undone.
+    """
+    usage = node.columns[resource]
+    requests = request_load(node.columns)
+    if resource == "memory_gib" or requests is None:
+        return Saturation(np.zeros(len(usage), dtype=bool), usage, {})
+
+    def known(name: str) -> np.ndarray | None:
+        values = node.columns.get(name)
+        return None if values is None else np.where(values >= 0, values, np.nan)
+
+    pods, limit = known("replicas"), known("cpu_limit_cores")
+    if limit is not None and pods is not None:
+        limit = np.divide(limit, pods, out=np.full(len(pods), np.nan), where=pods > 0)
+    shed = known("shed_rps")
+    latency = [name for name in _LATENCIES if name in node.columns]
+    return saturated_rows(
+        np.where(usage >= 0, usage, np.nan),
+        np.where(requests >= 0, requests, np.nan),
+        pods=pods,
+        limit=limit if resource == "cpu_cores" else None,
+        throttled_share=known("throttled_share") if resource == "cpu_cores" else None,
+        failed_rps=None if priced else _unusual_failures(known("errors_rps"), requests),
+        offered_rps=None if shed is None else requests + np.nan_to_num(shed),
+        latency_ms=known(latency[0]) if latency else None,
+    )
+
+
+def _unusual_failures(failed: np.ndarray | None, requests: np.ndarray) -> np.ndarray | None:
+    """Return failures beyond the node's ordinary share of requests [1/s]: those are answers."""
+    if failed is None:
+        return None
+    share = np.divide(failed, requests, out=np.full(len(failed), np.nan), where=requests > 0)
+    if not np.isfinite(share).any():
+        return None
+    return np.maximum(failed - float(np.nanmedian(share)) * requests, 0.0)
 
 
 def _material(node: Node) -> set[str]:
@@ -236,18 +290,22 @@ def _material(node: Node) -> set[str]:
 
 
 def _usable(rows: Rows) -> Rows:
-    y, design = rows.y, rows.design
-    known = np.isfinite(design)
-    measured = np.array([bool(load_column(term)) for term in rows.terms], dtype=bool)
-    loads = design[:, ~rows.background]
+    y = rows.y
+    # Column by column: along the short axis of a tall array each row would pay for a call.
+    columns = dict(zip(rows.terms, rows.design.T, strict=True))
+    known = {term: np.isfinite(column) for term, column in columns.items()}
+    measured = [known[term] for term in rows.terms if load_column(term)]
+    loads = [
+        columns[t] > 0 for t, back in zip(rows.terms, rows.background, strict=True) if not back
+    ]
     pods = np.ones(len(y)) if rows.pods is None else rows.pods
     tests = {
-        "not_measured": ~np.isfinite(y) & ~known[:, measured].any(axis=1),
+        "not_measured": ~np.isfinite(y) & ~np.logical_or.reduce(measured),
         "usage_missing": ~np.isfinite(y),
-        "load_missing": ~known.all(axis=1),
-        "load_negative": (design < 0).any(axis=1),
+        "load_missing": ~np.logical_and.reduce(list(known.values())),
+        "load_negative": np.logical_or.reduce([column < 0 for column in columns.values()]),
         "no_pods": pods <= 0,
-        "no_load": ~(loads > 0).any(axis=1),
+        "no_load": ~np.logical_or.reduce(loads),
         "usage_not_positive": ~(y > 0),
     }
     if rows.day is not None:

@@ -59,10 +59,13 @@ TERMS: Final[Mapping[str, Term]] = _terms(
         "per_miss": Term("buffer_pool_misses_per_s", "requests", "miss", rate=True),
         "per_connection": Term("connections", "pods", "connection", rate=False),
         "per_work": Term("work_per_s", "nothing", "unit of work", rate=True),
+        "per_pod_day": Term("pod_days", "pods", "pod and day", rate=False),
+        "per_day": Term("days", "nothing", "day", rate=False),
     }
 )
 """Every kind of term. ``per_request``, ``per_read``, ``per_write`` and ``per_work`` may carry a
-class: ``per_request:search`` rests on the column ``rps:search``."""
+class: ``per_request:search`` rests on the column ``rps:search``. ``pod_days`` are pods times the
+days since the first row of the fit, ``days`` those days."""
 
 _REQUESTS: Final = ("per_request", "per_read", "per_write")
 """Terms whose loads add up to a node's requests: the load that a range is judged by."""
@@ -215,11 +218,11 @@ def load_of(
     """
     column = load_column(term)
     if not column:
-        return np.ones(n)
+        return np.ones(n) if term == "idle" else None
     if column == "in_flight" and column not in columns:
         if not {"rps", "latency_mean_ms"} <= set(columns):
             return None
-        return columns["rps"] * columns["latency_mean_ms"] / 1000
+        return np.asarray(columns["rps"] * columns["latency_mean_ms"] / 1000)
     if column not in columns:
         return None
     if term == "per_request" and "per_failed" in terms and "errors_rps" in columns:
