@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help plan test check-fast check types doctests test-all format clean
-.PHONY: benchmark benchmark-speed benchmark-accuracy benchmark-fleets
+.PHONY: benchmark benchmark-speed benchmark-accuracy benchmark-fleets benchmark-usage
 
 help:
 	@echo "make plan        install, plan the shop study, say which file to open"
@@ -25,6 +25,7 @@ help:
 	@echo "make benchmark-speed     10,000 services' forecasts and Prophet's: 4 minutes, 6 GB"
 	@echo "make benchmark-accuracy  real series, with peers, with gaps, M4 Hourly: an hour; needs data"
 	@echo "make benchmark-fleets    peaks of 500 planted retail fleets: a quarter of an hour"
+	@echo "make benchmark-usage     usage: planted endpoints, a fleet's minutes: two minutes"
 	@echo "make format      format and mend what the linter can"
 	@echo "make clean       remove caches and builds; $(VENV) stays"
 
@@ -69,6 +70,10 @@ benchmark-accuracy: $(VENV)/.capmodel-dev
 
 benchmark-fleets: $(VENV)/.capmodel-run
 	$(BIN)/python benchmarks/fleets.py
+
+benchmark-usage: $(VENV)/.capmodel-run
+	$(BIN)/python benchmarks/usage.py
+	$(BIN)/python benchmarks/usage_speed.py
 
 format: $(VENV)/.capmodel-dev
 	$(BIN)/ruff check --fix .

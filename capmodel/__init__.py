@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from capmodel import laws
     from capmodel.catalog import Catalog
     from capmodel.demand import Batched, GivenDemand
     from capmodel.demand.adapters import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from capmodel.schema import Finding, Findings
     from capmodel.sources import read_csv, read_parquet
     from capmodel.topology import Topology
-    from capmodel.usage import RobustLinear
+    from capmodel.usage import QuantileLinear, RobustLinear, Usl
 
     __version__: str
 
@@ -59,6 +60,7 @@ __all__ = [
     "ModelError",
     "PlanSet",
     "Prophet",
+    "QuantileLinear",
     "RobustLinear",
     "Scenario",
     "SeasonalNaive",
@@ -66,7 +68,9 @@ __all__ = [
     "Study",
     "Topology",
     "UnobservedComponents",
+    "Usl",
     "__version__",
+    "laws",
     "load_plan",
     "read_csv",
     "read_parquet",
@@ -92,6 +96,7 @@ _MODULE_OF: Final = {
     "ModelError": "errors",
     "PlanSet": "plan",
     "Prophet": "demand.adapters",
+    "QuantileLinear": "usage",
     "RobustLinear": "usage",
     "Scenario": "scenario",
     "SeasonalNaive": "demand.adapters",
@@ -99,11 +104,15 @@ _MODULE_OF: Final = {
     "Study": "plan",
     "Topology": "topology",
     "UnobservedComponents": "demand.adapters",
+    "Usl": "usage",
     "load_plan": "plan",
     "read_csv": "sources",
     "read_parquet": "sources",
 }
 """The module that each public name comes from; a test compares it with the imports above."""
+
+_PACKAGES: Final = ("laws",)
+"""Packages that are a public name as a whole."""
 
 
 if not TYPE_CHECKING:  # a type checker reads the imports above and then knows a misspelt name
@@ -113,6 +122,8 @@ if not TYPE_CHECKING:  # a type checker reads the imports above and then knows a
             from importlib.metadata import version  # noqa: PLC0415  asked for rarely
 
             value = version("capmodel")
+        elif name in _PACKAGES:
+            value = import_module(f"{__name__}.{name}")
         elif name in _MODULE_OF:
             value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
         else:

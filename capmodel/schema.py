@@ -70,7 +70,9 @@ QUANTITIES: Final[Mapping[str, Quantity]] = _quantities(
     Quantity("log_mib_per_s", "MiB/s", "logs and traces written", "usage"),
     Quantity("replicas", "pods", "running pods", "state"),
     Quantity("cpu_limit_cores", "cores", "CPU limit, summed over pods", "state"),
-    Quantity("throttled_share", "ratio", "share of periods in which the CPU was throttled", "quality"),
+    Quantity(
+        "throttled_share", "ratio", "share of periods in which the CPU was throttled", "quality"
+    ),
     Quantity("in_flight", "requests", "requests in flight", "state"),
     Quantity("work_per_s", "1/s", "known work that is no request", "state"),
     Quantity("qps_read", "1/s", "read queries per second", "demand"),

@@ -65,8 +65,10 @@ def _typing_imports(source: str) -> dict[str, str]:
 
 def test_table_of_names_is_what_type_checkers_see(repo: Path) -> None:
     source = (repo / "capmodel" / "__init__.py").read_text(encoding="utf-8")
-    assert _typing_imports(source) == capmodel._MODULE_OF
-    assert sorted([*capmodel._MODULE_OF, "__version__"]) == sorted(capmodel.__all__)
+    packages = dict.fromkeys(capmodel._PACKAGES, "capmodel")
+    assert _typing_imports(source) == {**capmodel._MODULE_OF, **packages}
+    names = [*capmodel._MODULE_OF, *packages, "__version__"]
+    assert sorted(names) == sorted(capmodel.__all__)
 
 
 @pytest.mark.parametrize("name", sorted(capmodel.__all__))

@@ -92,7 +92,7 @@ def test_worst_basis_is_the_weakest_link() -> None:
 
 def test_quantities_end_in_their_unit_and_cannot_be_changed() -> None:
     suffixes: dict[str, tuple[str, ...]] = {
-        "1/min": ("_min",), "1/s": ("rps", "_read", "_write"), "ms": ("_ms",),
+        "1/min": ("_min",), "1/s": ("rps", "_read", "_write", "_per_s"), "ms": ("_ms",),
         "cores": ("_cores",), "GiB": ("_gib",), "Mbit/s": ("_mbps",), "pods": ("replicas",),
         "connections": ("connections",),
     }  # fmt: skip

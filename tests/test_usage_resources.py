@@ -368,9 +368,7 @@ def test_a_unit_of_time_scales_the_price_and_nothing_else(x: float, seed: int) -
     assert second.identifiable == first.identifiable
 
 
-@given(
-    rps=st.floats(0, 1e4), more=st.floats(1, 10), pods=st.floats(1, 1e3), seed=st.integers(0, 2)
-)
+@given(rps=st.floats(0, 1e4), more=st.floats(1, 10), pods=st.floats(1, 1e3), seed=st.integers(0, 2))
 def test_usage_is_monotone_in_load(rps: float, more: float, pods: float, seed: int) -> None:
     rng, load, replicas = minutes(seed, 400)
     cores = (0.05 * replicas + 0.02 * load) * gamma(rng, 0.03, len(load))

@@ -43,7 +43,7 @@ _LEAST, _MOST = 1e-300, 1 - 1e-16
 def busiest_count(mean: np.ndarray, windows: float, u: np.ndarray) -> np.ndarray:
     """Return the `u` quantile of the largest of n independent Poisson counts.
 
-    The smallest k with ``F(k)^n >= u``: what :func:`capmodel.laws.extremes.poisson_peak` finds by
+    The smallest k with ``F(k)^n >= u``: what :func:`capmodel.laws.headroom.poisson_peak` finds by
     bisection, here from Cornish and Fisher's expansion and a few steps, for millions of cells.
 
     Parameters
