@@ -2,7 +2,7 @@
 
     python benchmarks/usage_speed.py [--services 1000] [--days 14] [--block 50]
 
-Services come in blocks, each a History of minutes made from planted truth; making it is not counted.
+Services come in blocks, each a History of minutes of planted truth; making it is not counted.
 Printed: CPU-seconds of `RobustLinear.fit_blocks` (row selection, regimes, lines, covariance,
 findings), the largest error of the planted prices, and the process's peak memory.
 """

@@ -58,6 +58,7 @@ def test_saturation_after_orders_is_judged_without_a_risk_row_in_the_policy(tmp_
     assert row["status"] == "RED"
 
 
+@pytest.mark.slow
 def test_a_pool_breaks_where_its_paths_say(tmp_path: Path) -> None:
     plans = planned(changed(services__api__replicas__max=20, pools__general__today=3), tmp_path)
     row = only(plans.to_frame("limits"), scenario="mixture", node="general", limit="nodes")
@@ -83,6 +84,7 @@ def test_a_service_known_by_its_pods_alone_is_a_limit(tmp_path: Path) -> None:
     assert row["p_saturate"] == 1
 
 
+@pytest.mark.slow
 def test_a_database_without_evidence_is_said_to_have_none(tmp_path: Path) -> None:
     unknown = changed(BASE)
     del unknown["databases"]["db"]["usage"]

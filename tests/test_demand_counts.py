@@ -135,6 +135,7 @@ def judged(history, truth, *, draws=DRAWS):
     return np.mean(hours), np.mean(weeks), int(np.sum(season)), float(np.median(ratio))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world", "services", "weeks_over", "peak"),
     [(bursts, 12, 0.10, 0.2), (thinned, 12, 0.10, 0.25), (office, 8, 0.10, 0.1),

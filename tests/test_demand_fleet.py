@@ -130,6 +130,7 @@ def test_the_young_borrow_the_shape_of_the_year(fit):
     assert blocks["young"].design.n_days < 400 < blocks["late"].design.n_days
 
 
+@pytest.mark.slow
 def test_appending_weeks_is_nearly_fitting_them(world):
     names, rows = world
     cut = rows.shape[1] - 14 * 24

@@ -195,6 +195,7 @@ def test_dates_may_be_given_in_any_form():
     assert text.tolist() == np.arange("2026-04-01", "2026-04-03", dtype="datetime64[D]").tolist()
 
 
+@pytest.mark.slow
 def test_peaks_come_with_the_error_of_their_number(fit):
     """Of 40 sets of 200 paths about 95 % must hold the quantile of 20,000 paths."""
     horizon = ("2026-11-20", "2026-12-05")

@@ -90,6 +90,7 @@ def span(accident: dict[str, str]) -> pd.DatetimeIndex:
 # --- the files -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["history", "minutes"])
 def test_regenerated_values_equal_the_committed_ones(again: Path, name: str) -> None:
     old = pd.read_parquet(SHOP / f"{name}.parquet")

@@ -55,6 +55,7 @@ def test_masking_hides_the_outage_and_the_load_test_and_little_else(shop, accide
     assert hidden.sum() == len(accidents["outage"]["services"]) + 2
 
 
+@pytest.mark.slow
 def test_minutes_raise_nothing(shop_dir):
     fine = read_parquet(shop_dir / "minutes.parquet", business_tz=NEW_YORK)
     assert fine.step_min == 1

@@ -333,6 +333,7 @@ def test_without_a_mixture_the_base_scenario_decides(frames):
     assert page.heads["Status by scenario"] == ["Node", "Limit", "Base"]
 
 
+@pytest.mark.slow
 def test_a_large_plan_stays_readable_and_says_what_it_left_out(frames):
     large = many(frames, 200)
     text = report.to_html(large, **arguments())

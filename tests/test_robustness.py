@@ -129,6 +129,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.slow
 def test_idle_pods_beyond_their_target_are_a_finding_with_the_resource_named(tmp_path):
     web = {**BASE["services"]["api"], "calls": {"checkouts": 1}}
     heavy = changed(services__web=web, services__api__usage=HEAVY)
@@ -147,6 +148,7 @@ def test_idle_pods_beyond_their_target_are_a_finding_with_the_resource_named(tmp
     assert not plan.to_frame("orders")["id"].str.contains("replicas.max").any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maximum", [160, None])
 def test_an_infeasible_service_alone_leaves_a_pool_without_nodes(tmp_path, maximum):
     topology = changed(services__api__usage=HEAVY, services__api__replicas__max=maximum)
@@ -170,6 +172,7 @@ def test_without_a_bound_an_infeasible_resource_counts_no_idle_pods(tmp_path):
     assert 0.6 * 40 * 3 * 0.8 < limit["peak_p50"] < 0.6 * 40 * 3 * 1.2
 
 
+@pytest.mark.slow
 def test_a_row_that_some_paths_cannot_hold_leaves_the_other_rows_to_size_the_nodes(tmp_path):
     """Idle memory is fitted at 3.0 +- 0.5 GiB: at the tier's risk no number of pods holds."""
     usage = {**HEAVY, "memory_gib": {"per_pod": 3.0}}
@@ -236,6 +239,7 @@ def test_pods_of_today_say_nothing_without_the_load_of_today(tmp_path):
 # Nodes that nothing calls
 
 
+@pytest.mark.slow
 def test_a_database_without_callers_idles(tmp_path):
     plan = planned(changed(databases__db__used_by={}), tmp_path)
     assert row(plan, "limits", scenario="base", node="db", limit="cpu_cores")["peak_p50"] == 0.4
@@ -330,6 +334,7 @@ def test_counts_roots_and_edges_agree_with_the_paths():
 # Orders and remedies
 
 
+@pytest.mark.slow
 def test_pools_of_one_service_on_two_databases_are_two_orders(tmp_path):
     plan = planned(changed(databases__other=BASE["databases"]["db"]), tmp_path)
     orders = plan.to_frame("orders")
@@ -385,6 +390,7 @@ def test_bounds_that_contradict_are_refused():
 # Failures, limits and scenarios
 
 
+@pytest.mark.slow
 def test_losing_every_zone_breaks_whatever_is_ordered(tmp_path):
     plan = planned(changed(), tmp_path, overlays=[{"kind": "lose_zones", "zones": 3}])
     overlays = plan.to_frame("overlays")

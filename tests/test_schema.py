@@ -94,7 +94,8 @@ def test_quantities_end_in_their_unit_and_cannot_be_changed() -> None:
     suffixes: dict[str, tuple[str, ...]] = {
         "1/min": ("_min",), "1/s": ("rps", "_read", "_write", "_per_s"), "ms": ("_ms",),
         "cores": ("_cores",), "GiB": ("_gib",), "Mbit/s": ("_mbps",), "pods": ("replicas",),
-        "connections": ("connections",),
+        "connections": ("connections",), "MiB/s": ("_mib_per_s",), "ratio": ("_share",),
+        "requests": ("in_flight",), "threads": ("threads_running",),
     }  # fmt: skip
     for name, quantity in QUANTITIES.items():
         assert quantity.name == name
