@@ -111,14 +111,15 @@ def fit_peaks(
     fed_by = fed_by or {}
     names = _names(fine, services)
     _check_known({*names, *fed_by, *(r for f in fed_by.values() for r in f)}, fine.services)
-    hours = _usable(fine, events, names)
+    clean = fine.masked()
+    hours = _usable(clean, events, names)
     ordinary, event, notes = _pools(hours)
     even = {name: unevenness(one.table, step_min=fine.step_min) for name, one in hours.items()}
     found = {
         name: extrapolated_window(one, window_s=window_s, step_min=fine.step_min)
         for name, one in even.items()
     }
-    remainders, missing = _remainders(fine, fed_by)
+    remainders, missing = _remainders(clean, fed_by)
     return PeakFit(
         ordinary,
         event,
@@ -159,17 +160,16 @@ def _names(fine: History, services: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(s for s in fine.services if set(fine.measured(s)) & set(DEMAND_QUANTITIES))
 
 
-def _usable(fine: History, events: Events | None, names: Iterable[str]) -> dict[str, _Hours]:
-    days = fine.axis.days()
+def _usable(clean: History, events: Events | None, names: Iterable[str]) -> dict[str, _Hours]:
+    days = clean.axis.days()
     event_step = is_event_day(events, days.dates)[days.day_of_step]
     first = _first_full_hour(days.hour_of_step)
-    clean = fine.masked()
     found = {}
     for name in names:
         table = usable_hours(
             _per_min(clean, name)[first:],
-            steps_per_hour=_HOUR_MIN // fine.step_min,
-            events_per_unit=fine.step_min,
+            steps_per_hour=_HOUR_MIN // clean.step_min,
+            events_per_unit=clean.step_min,
         )
         ratio, per_min = table.ratio, table.mean
         at_event = event_step[first:][table.start]
@@ -177,7 +177,7 @@ def _usable(fine: History, events: Events | None, names: Iterable[str]) -> dict[
         slope = 0.0
         if np.count_nonzero(calm) >= MIN_HOURS:
             slope = rate_slope(np.log(ratio[calm]), np.log(per_min[calm]))
-        found[name] = _Hours(table, ratio, per_min, at_event, slope, fine.step_min)
+        found[name] = _Hours(table, ratio, per_min, at_event, slope, clean.step_min)
     return found
 
 
@@ -265,11 +265,10 @@ def _event(name: str, ordinary: BurstPool, effect: float | None) -> tuple[BurstP
 
 
 def _remainders(
-    fine: History, fed_by: Mapping[str, Mapping[str, float]]
+    clean: History, fed_by: Mapping[str, Mapping[str, float]]
 ) -> tuple[dict[str, Remainder], list[Finding]]:
     """Return what services' busiest minutes have beside those carried down from their drivers."""
-    clean = fine.masked()
-    first = _first_full_hour(fine.axis.days().hour_of_step)
+    first = _first_full_hour(clean.axis.days().hour_of_step)
     found: dict[str, Remainder] = {}
     notes = []
     for name, calls in fed_by.items():
@@ -282,8 +281,8 @@ def _remainders(
         tables = [
             usable_hours(
                 np.where(both, series, np.nan),
-                steps_per_hour=_HOUR_MIN // fine.step_min,
-                events_per_unit=fine.step_min,
+                steps_per_hour=_HOUR_MIN // clean.step_min,
+                events_per_unit=clean.step_min,
             )
             for series in (own, carried)
         ]

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CapacityFit", "CapacityModel"]
 
+SHOWN_REMARKS = ("regime_change", "saturated_rows")
+"""What usage fits remark that belongs in a plan's findings though it doubts nothing."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CapacityFit:
@@ -292,8 +295,9 @@ class CapacityModel:
         for one in (line for fit in found for line in fit.fits):
             usage.setdefault((one.service, one.resource), one)
         declared = _fully_declared(topology)
-        said = [f for fit in found for f in (*fit.refused, *fit.notes) if f.severity == "warning"]
-        return usage, tuple(f for f in said if f.service not in declared)
+        said = [f for fit in found for f in (*fit.refused, *fit.notes)]
+        shown = [f for f in said if f.severity == "warning" or f.code in SHOWN_REMARKS]
+        return usage, tuple(f for f in shown if f.service not in declared)
 
     def _peaks(
         self,
