@@ -88,8 +88,9 @@ def test_a_burst_of_failures_is_overload_and_only_a_lower_bound() -> None:
 # --- limits ------------------------------------------------------------------------------------
 
 
-def test_a_cpu_limit_bends_no_slope() -> None:
-    """Pods are throttled at 70 % of what the busiest hours would use; noise 20 %."""
+@pytest.mark.parametrize("named", [True, False])
+def test_a_cpu_limit_bends_no_slope(*, named: bool) -> None:
+    """Pods are throttled at 75 % of what the busiest hours would use; noise 20 %."""
     errors, dropped = [], []
     for seed in range(4):
         rng, rps, _ = minutes(seed)
@@ -97,13 +98,15 @@ def test_a_cpu_limit_bends_no_slope() -> None:
         wanted = (0.05 * pods + 0.02 * rps) * gamma(rng, 0.2, len(rps))
         limit = np.full(len(rps), 0.75 * np.quantile(wanted, 0.99))
         cores = np.minimum(wanted, limit * (1 - 0.01 * rng.random(len(rps))))
-        columns = {"rps": rps, "replicas": pods, "cpu_cores": cores, "cpu_limit_cores": limit}
+        columns = {"rps": rps, "replicas": pods, "cpu_cores": cores}
         frame = pd.DataFrame({"service": "api", **columns})
-        usage = of(RobustLinear().fit(frame), "api")
+        seen = frame.assign(cpu_limit_cores=limit) if named else frame
+        usage = of(RobustLinear().fit(seen), "api")
+        assert list(usage.saturated) == ["at_limit" if named else "plateau"]
         assert 0.05 < usage.n_saturated / len(rps) < 0.35
         errors.append(by_term(usage)["per_request"] / 0.02 - 1)
         free = frame[frame["cpu_cores"] < 0.95 * limit]
-        kept = of(RobustLinear().fit(free.drop(columns="cpu_limit_cores")), "api")
+        kept = of(RobustLinear().fit(free), "api")
         dropped.append(by_term(kept)["per_request"] / 0.02 - 1)
     assert abs(np.mean(errors)) <= 0.02
     assert np.mean(dropped) < -0.05  # what dropping would do

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import ndtr
 
 from capmodel.errors import InputError, Problem
 from capmodel.regression import mm_nnls
@@ -57,6 +58,10 @@ out toward the largest usage, or at most gather there as at the top of a sine: 2
 PLATEAU_SHORTFALL: Final = 1.1
 """The load of an upper quarter of the plateau's rows asks for this much more than the plateau."""
 
+PLATEAU_MISSING: Final = 15.0
+"""… or the line and its scatter ask for this many rows above the largest usage, where none is: by
+chance in one of three million cases."""
+
 PLATEAU_STEPS: Final = 1.5
 """… and for this many steps more where usage comes in whole steps (rounded or integer)."""
 
@@ -92,7 +97,8 @@ def saturated_rows(  # noqa: PLR0913  each argument is one column that may have 
     - ``at_limit``: usage ≥ 95 % of `limit` times `pods`.
     - ``plateau``, among the other rows: at least ten lie within 4 % of the largest usage per pod,
       three times as many as in the 4 % below, and the line through the rows of lower loads asks for
-      at least 10 % more (1.5 steps where usage is rounded) at their upper-quartile load.
+      at least 10 % more (1.5 steps where usage is rounded) at their upper-quartile load, or its
+      scatter for fifteen rows above the largest usage.
     - ``throttled``: `throttled_share` > 5 %.
     - ``failed``: `failed_rps` > 5 % of `load`: counted by the same counter, each row for itself.
     - ``unserved``: in the upper half of offered load, less than 95 % of it was served, summed over
@@ -229,6 +235,10 @@ def _plateau(usage: np.ndarray, load: np.ndarray) -> float:
     asked = float(line.value[0] + line.value[1] * np.quantile(load[on], 0.75))
     step = float(np.diff(np.unique(usage[known])).min(initial=np.inf))
     sure = asked >= max(PLATEAU_SHORTFALL * top, top + PLATEAU_STEPS * step)
+    if not sure and line.scale > 0 and step < band / 4:  # in whole steps every value is a pile
+        fitted = line.value[0] + line.value[1] * load[known]
+        score = np.log((top + step / 2) / np.maximum(fitted, 1e-300)) / line.scale
+        sure = float(ndtr(-score).sum()) >= PLATEAU_MISSING
     return top - band if sure else np.inf
 
 
