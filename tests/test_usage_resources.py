@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from capmodel.capacity.use import database_use, pod_uses
 from capmodel.history import History
-from capmodel.usage import LinearUsage, RobustLinear, UsageFit
+from capmodel.usage import LinearUsage, QuantileLinear, RobustLinear, UsageFit
 
 RNG = np.random.default_rng
 
@@ -169,6 +169,42 @@ def test_a_leak_is_reported_and_the_last_level_used() -> None:
     assert use.per_pod == pytest.approx(0.5 + 0.004 * 60, rel=0.03)
     row = pd.DataFrame({"service": ["api"], "rps": [0.0], "replicas": [10.0]})
     assert fit.predict(row)["p50"].item() == pytest.approx(7.4, rel=0.03)
+
+
+def test_percentiles_follow_the_line_into_its_derived_loads() -> None:
+    past = memory(leak=0.004)
+    fit = QuantileLinear(line=RobustLinear(find_regimes=False), draws=0).fit(past)
+    (usage,) = fit.fits
+    assert usage.line.terms[-1] == "per_pod_day"
+    k = usage.line.terms.index("per_pod_day")
+    assert usage.value[0, k] == pytest.approx(0.004, rel=0.05)
+    rng, rps, _ = minutes(9)
+    x = rps / 4
+    cores = 4 * (0.05 + 0.02 * x + 0.03 * np.maximum(x - 15, 0)) * gamma(rng, 0.03, len(x))
+    frame = pd.DataFrame({"service": "api", "rps": rps, "replicas": 4.0, "cpu_cores": cores})
+    (bent,) = QuantileLinear(line=RobustLinear(convex=True), draws=0).fit(frame).fits
+    assert bent.line.terms[-1] == "per_request_above_knee"
+    assert bent.value[0, -1] == pytest.approx(0.03, rel=0.1)
+    assert bent.below.tolist() == pytest.approx([0.5, 0.95], abs=0.005)
+
+
+# --- fleets ------------------------------------------------------------------------------------
+
+
+def test_a_fleet_in_blocks_is_the_fleet_at_once() -> None:
+    parts = []
+    for k in range(3):
+        rng, rps, pods = minutes(k, 600)
+        cores = (0.05 * pods + 0.02 * rps) * gamma(rng, 0.03, len(rps))
+        time = pd.date_range("2026-04-01", periods=len(rps), freq="min", tz="UTC")
+        columns = {"rps": rps, "replicas": pods, "cpu_cores": cores}
+        parts.append(pd.DataFrame({"service": f"api-{k}", "time": time, **columns}))
+    blocks = [History.from_frame(part, business_tz="UTC") for part in parts]
+    whole = RobustLinear().fit(History.from_frame(pd.concat(parts), business_tz="UTC"))
+    fleet = RobustLinear().fit_blocks(blocks)
+    pd.testing.assert_frame_equal(fleet.to_frame(), whole.to_frame())
+    assert all(usage.sample is None for usage in fleet.fits)
+    assert fleet.findings.codes == whole.findings.codes
 
 
 # --- databases ---------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from capmodel.regression import (
 if TYPE_CHECKING:
     from capmodel.usage.rows import Rows
 
-__all__ = ["Estimate", "Prior", "estimate", "top_excess"]
+__all__ = ["Estimate", "Prior", "estimate", "pooling", "top_excess"]
 
 COLLINEAR: Final = 1e-3
 """Below this remaining share two loads are one: only their sum is fitted."""
@@ -123,7 +123,7 @@ def estimate(
     background = rows.background
     told = np.zeros(len(rows.terms), dtype=bool) if prior is None else np.isfinite(prior.sd)
     z, near = _weighted(rows, k=k, row_weight=row_weight)
-    mapping, pooled, dropped = _mapping(z, background, told=told)
+    mapping, pooled, dropped = pooling(z, background, told=told)
     fit, value, covariance = _fitted(
         rows,
         mapping,
@@ -216,13 +216,21 @@ def _weighted(
     return rows.design[part] / first.divisor[:, None], first.value
 
 
-def _mapping(
-    z: np.ndarray, background: np.ndarray, *, told: np.ndarray
+def pooling(
+    z: np.ndarray, background: np.ndarray, *, told: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return fitted-to-stated coefficients (K, k), which are pooled (K,), which dropped (K,).
 
-    `told` (K,) are those that a prior tells apart, whatever the loads do: they are not pooled.
+    Parameters
+    ----------
+    z
+        Loads divided by fitted usage, shape (T, K).
+    background
+        Which terms do not follow requests, shape (K,).
+    told
+        Which a prior tells apart, whatever the loads do, shape (K,): they are not pooled.
     """
+    told = np.zeros(len(background), dtype=bool) if told is None else told
     columns = z.shape[1]
     seen = np.any(z != 0, axis=0)
     pooled = np.zeros(columns, dtype=bool)

@@ -18,6 +18,7 @@ from capmodel.errors import InputError, nearest
 from capmodel.schema import Basis
 from capmodel.usage.mix import Mix
 from capmodel.usage.terms import (
+    DERIVED_TERMS,
     TERMS,
     follows,
     is_background,
@@ -271,11 +272,6 @@ class LinearUsage:
         ]
         return self.mix.distance(loads[:, classes])
 
-    @property
-    def per_request(self) -> float:
-        """Usage of one more request at the busiest rows' mix, below any knee [unit per 1/s]."""
-        return float(self.value @ self.weights("requests"))
-
     def weights(self, what: str) -> np.ndarray:
         """Return the load of each term per request/s, or per pod, at the busiest rows, shape (K,).
 
@@ -362,8 +358,7 @@ def declared_usage(service: str, resource: str, coefficients: Mapping[str, float
     >>> usage.equation
     'cpu_cores = 0.05 · replicas + 0.085 · rps'
     """
-    fitted_only = ("per_request_above_knee", "per_pod_day", "per_day")
-    known = tuple(term for term in TERMS if term not in fitted_only)
+    known = tuple(term for term in TERMS if term not in DERIVED_TERMS)
     for term, number in coefficients.items():
         where = f"usage of {service}: {resource}.{term}"
         if term.partition(":")[0] not in known:

@@ -17,24 +17,27 @@ import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from scipy.special import stdtrit
 
-from capmodel.regression import remaining_share
 from capmodel.regression.quantiles import bootstrap_lines, quantile_lines
 from capmodel.schema import Finding, Findings, rng_for
-from capmodel.usage.estimate import COLLINEAR
-from capmodel.usage.hinge import hinge_column
+from capmodel.usage.estimate import pooling
 from capmodel.usage.linear import LinearUsage
 from capmodel.usage.nonlinear import independent_groups
 from capmodel.usage.result import UsageFit
 from capmodel.usage.robust import RobustLinear
-from capmodel.usage.rows import Node, Rows, nodes_of_frame, nodes_of_history, select_rows
-from capmodel.usage.terms import term_unit
+from capmodel.usage.rows import (
+    Node,
+    Rows,
+    derived_load,
+    nodes_of_frame,
+    nodes_of_history,
+    select_rows,
+)
+from capmodel.usage.terms import DERIVED_TERMS, term_unit
 
 if TYPE_CHECKING:
     from capmodel.history import History
 
 __all__ = ["QuantileFit", "QuantileLinear", "QuantileUsage"]
-
-_ABOVE_KNEE: Final = "per_request_above_knee"
 
 _FLOOR: Final = 0.01
 """Fitted usage below this share of its mean weighs no more, as in the robust line."""
@@ -295,16 +298,16 @@ class QuantileLinear(BaseModel):
 
 def _rows_of(node: Node, line: LinearUsage, *, window_days: int) -> Rows:
     """Return the rows that the robust line was fitted to."""
-    terms = tuple(term for term in line.terms if term != _ABOVE_KNEE)
+    terms = tuple(term for term in line.terms if term not in DERIVED_TERMS)
     rows = select_rows(node, line.resource, terms=terms)
     if rows.day is not None and node.dates is not None:
         first = dt.date.min if line.regime_from is None else line.regime_from
         since = int(np.searchsorted(node.dates, np.datetime64(first)))
         window = int(rows.day.max()) - window_days
         rows = rows.keep((rows.day >= since) & (rows.day > window), {})
-    if _ABOVE_KNEE in line.terms:
-        hinge = hinge_column(rows.requests, rows.pods, line.knee_per_pod)
-        rows = rows.with_term(_ABOVE_KNEE, hinge)
+    for term in line.terms:
+        if term in DERIVED_TERMS:
+            rows = rows.with_term(term, derived_load(term, rows, knee_per_pod=line.knee_per_pod))
     return rows
 
 
@@ -323,7 +326,7 @@ def _fit_one(spec: QuantileLinear, line: LinearUsage, rows: Rows) -> QuantileUsa
         )
     fitted = rows.design @ line.value
     z = rows.design / np.maximum(fitted, _FLOOR * fitted.mean())[:, None]
-    mapping = _mapping(z, rows.background)
+    mapping, _, _ = pooling(z, rows.background)
     reduced = rows.design @ mapping
     found = quantile_lines(reduced, rows.y, levels=spec.levels)
     value = found @ mapping.T
@@ -334,25 +337,6 @@ def _fit_one(spec: QuantileLinear, line: LinearUsage, rows: Rows) -> QuantileUsa
     below = (rows.y[:, None] < rows.design @ value.T).mean(axis=0)
     low, high = np.maximum(value - half, 0.0), value + half
     return QuantileUsage(spec.levels, value, low, high, below, line)
-
-
-def _mapping(z: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Return fitted-to-stated coefficients (K, k), by the rules of the robust line.
-
-    Requests that move as one share a coefficient; a background that moves with them is left to
-    them.
-    """
-    seen = np.any(z != 0, axis=0)
-    loads = np.flatnonzero(~background & seen)
-    pooled = np.zeros(len(seen), dtype=bool)
-    pooled[loads] = remaining_share(z[:, loads]) < COLLINEAR
-    own = [np.eye(len(seen))[:, [k]] for k in np.flatnonzero(seen & ~pooled)]
-    mapping = np.hstack([*own, *([pooled[:, None].astype(float)] if pooled.any() else [])])
-    for k in np.flatnonzero(background & seen)[::-1]:
-        place = int(np.argmax(mapping[k]))
-        if remaining_share(z @ mapping)[place] < COLLINEAR:
-            mapping = np.delete(mapping, place, axis=1)
-    return mapping
 
 
 def _half_widths(

@@ -23,7 +23,6 @@ from capmodel.schema import Finding
 from capmodel.usage import notes
 from capmodel.usage.estimate import Estimate, Prior, estimate
 from capmodel.usage.growth import grows
-from capmodel.usage.hinge import hinge_column
 from capmodel.usage.linear import LinearUsage, Regime, Sample
 from capmodel.usage.mix import Mix, mix_of
 from capmodel.usage.nonlinear import find_bend
@@ -32,6 +31,7 @@ from capmodel.usage.result import UsageFit
 from capmodel.usage.rows import (
     Node,
     Rows,
+    derived_load,
     join_rows,
     nodes_of_frame,
     nodes_of_history,
@@ -255,13 +255,14 @@ def _line(
     weight = _weights(spec, rows)
     knee = _knee(rows, weight) if spec.convex and "per_request" in rows.terms else math.nan
     if math.isfinite(knee):
-        beyond = hinge_column(rows.requests, rows.pods, knee)
-        rows = rows.with_term("per_request_above_knee", beyond)
+        term = "per_request_above_knee"
+        rows = rows.with_term(term, derived_load(term, rows, knee_per_pod=knee))
     found = estimate(rows, k=spec.huber_k, row_weight=weight, prior=prior)
     if resource == "memory_gib" and rows.day is not None:
         ratio = rows.y / np.maximum(found.fit.fitted, found.fit.divisor)
         if grows(ratio[~rows.load_test], rows.day[~rows.load_test]):
-            rows = _with_days(rows, rows.day)
+            term = "per_day" if rows.pods is None else "per_pod_day"
+            rows = rows.with_term(term, derived_load(term, rows))
             found = estimate(rows, k=spec.huber_k, row_weight=weight)
     usage = _usage(node.service, resource, rows, found, regimes, knee=knee)
     return _Fitted(usage, tuple(notes.remarks(node, usage, rows, found)))
@@ -280,13 +281,6 @@ def _knee(rows: Rows, weight: np.ndarray | None) -> float:
         row_weight=None if weight is None else weight[free],
     )
     return test.knee if test.verdict == "convex" else math.nan
-
-
-def _with_days(rows: Rows, day: np.ndarray) -> Rows:
-    days = (day - day.min()).astype(float)
-    if rows.pods is None:
-        return rows.with_term("per_day", days)
-    return rows.with_term("per_pod_day", days * rows.pods)
 
 
 def _weights(spec: RobustLinear, rows: Rows) -> np.ndarray | None:

@@ -6,6 +6,7 @@ may not is counted under a reason.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.usage.hinge import hinge_column
 from capmodel.usage.saturation import FAILED_SHARE, Saturation, saturated_rows
 from capmodel.usage.terms import is_background, load_column, load_of, node_terms, request_load
 
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
 
     from capmodel.history import History
 
-__all__ = ["Node", "Rows", "join_rows", "nodes_of_frame", "nodes_of_history", "select_rows"]
+__all__ = [
+    "Node",
+    "Rows",
+    "derived_load",
+    "join_rows",
+    "nodes_of_frame",
+    "nodes_of_history",
+    "select_rows",
+]
 
 LOAD_TEST_TAG: Final = "load_test"
 
@@ -316,6 +326,20 @@ def _usable(rows: Rows) -> Rows:
         reasons[reason] = int(np.count_nonzero(usable & bad))
         usable &= ~bad
     return rows.keep(usable, reasons)
+
+
+def derived_load(term: str, rows: Rows, *, knee_per_pod: float = math.nan) -> np.ndarray:
+    """Return the load of a term that no column holds, shape (T,).
+
+    ``per_request_above_knee``: requests beyond the knee; ``per_pod_day`` and ``per_day``: days
+    since the first row, times the pods.
+    """
+    if term == "per_request_above_knee":
+        return hinge_column(rows.requests, rows.pods, knee_per_pod)
+    if rows.day is None:
+        return np.zeros(len(rows.y))
+    days = (rows.day - rows.day.min()).astype(float)
+    return np.asarray(days if rows.pods is None else days * rows.pods)
 
 
 def join_rows(production: Rows, tests: Rows) -> Rows:

@@ -16,6 +16,7 @@ import numpy as np
 from capmodel.schema import QUANTITIES
 
 __all__ = [
+    "DERIVED_TERMS",
     "TERMS",
     "Term",
     "follows",
@@ -66,6 +67,9 @@ TERMS: Final[Mapping[str, Term]] = _terms(
 """Every kind of term. ``per_request``, ``per_read``, ``per_write`` and ``per_work`` may carry a
 class: ``per_request:search`` rests on the column ``rps:search``. ``pod_days`` are pods times the
 days since the first row of the fit, ``days`` those days."""
+
+DERIVED_TERMS: Final = ("per_request_above_knee", "per_pod_day", "per_day")
+"""Terms whose load is worked out from the rows of a fit (``capmodel.usage.rows.derived_load``)."""
 
 _REQUESTS: Final = ("per_request", "per_read", "per_write")
 """Terms whose loads add up to a node's requests: the load that a range is judged by."""
