@@ -15,6 +15,10 @@ from capmodel.regression.steps import ROUNDING, Residuals, gram
 
 __all__ = ["remaining_share", "sandwich_covariance"]
 
+_HELD_SHARE: Final = 0.8
+"""Rows at a limit, whose distribution is estimated too, take at most a fifth of the curvature that
+the exact rows have on their own."""
+
 _LEAST_SLOPE: Final = 0.1
 """Least mean ψ' of rows in proportion to their weight: below it most rows would be rejected."""
 
@@ -138,6 +142,8 @@ def sandwich_covariance(  # noqa: PLR0913  what the fit was given, and by which 
         loss = Censored(fit.family, fit.cut / scale, fit.scale, at_limit, row_weight, fit.spread)
         at = Residuals(fit.fitted, fit.divisor, (y - fit.fitted) / fit.divisor)
         curvature, scores = certainty(loss, z, at)
+        free = np.where(at_limit, 0.0, weight)
+        curvature = _at_least(curvature, _HELD_SHARE * _curvature(z, fit, free))
     bread = np.linalg.pinv(curvature / np.outer(length, length) + np.diag(precision))
     if day is None:
         groups, (lagged, plain) = rows, (gram(scores),) * 2
@@ -162,6 +168,20 @@ def _curvature(z: np.ndarray, fit: RobustFit, weight: np.ndarray) -> np.ndarray:
     counted = weight * fit.weights
     mean = float(np.sum(weight * fit.slope)) / max(float(counted.sum()), ROUNDING)
     return max(mean, _LEAST_SLOPE) * gram(z, counted)
+
+
+def _at_least(curvature: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Return `curvature`, raised where a direction has less than `least` gives it."""
+    length = np.sqrt(np.where(np.diag(least) > 0, np.diag(least), 1.0))
+    scaled = least / np.outer(length, length)
+    if np.linalg.eigvalsh(scaled)[0] < _SMALLEST:
+        return curvature
+    root = np.linalg.cholesky(scaled) * length[:, None]
+    inverse = np.linalg.inv(root)
+    relative = inverse @ curvature @ inverse.T
+    values, vectors = np.linalg.eigh((relative + relative.T) / 2)
+    short = np.maximum(1 - values, 0.0)
+    return np.asarray(curvature + root @ ((vectors * short) @ vectors.T) @ root.T)
 
 
 def _daily_sums(scores: np.ndarray, day: np.ndarray) -> np.ndarray:
