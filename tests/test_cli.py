@@ -254,12 +254,12 @@ def test_fit_prints_its_tables(run: Run, study: Path) -> None:
     done = run("fit", study)
     assert done.code == 0
     assert [line for line in done.out.splitlines() if " " not in line and line] == [
-        "growth", "lifts", "usage", "calls",
+        "growth", "lifts", "usage", "calls", "bursts", "imbalance",
     ]  # fmt: skip
     assert re.search(r"^core-db +cpu_cores +per_read +0\.00156 ", done.out, flags=re.MULTILINE)
     assert re.search(r"^checkouts +account-service +1\.5 ", done.out, flags=re.MULTILINE)
     tables = json.loads(run("fit", study, "--format", "json").out)
-    assert sorted(tables) == ["calls", "growth", "lifts", "usage"]
+    assert sorted(tables) == ["bursts", "calls", "growth", "imbalance", "lifts", "usage"]
     alone = run("fit", study, "--table", "calls", "--format", "csv").out
     assert alone.startswith(
         "caller,node,calls_x,low,high,event_x,basis\ncheckouts,checkout-api,4.0,"

@@ -37,7 +37,7 @@ LADDER: Final = (
     "first_hard_breach", "breaks_at_x",
 )  # fmt: skip
 """What the ladder shows in a terminal; CSV and JSON hold all columns."""
-FIT_TABLES: Final = ("growth", "lifts", "usage", "calls")
+FIT_TABLES: Final = ("growth", "lifts", "usage", "calls", "bursts", "imbalance")
 REPORTS: Final = (".html", ".md")
 
 EPILOG: Final = """\
@@ -164,13 +164,13 @@ def check(study_path: Path, settings: Sequence[str], form: Format) -> None:
     "--table",
     "name",
     type=click.Choice(FIT_TABLES),
-    help="Print this table alone; csv needs one.  [default: all four]",
+    help="Print this table alone; csv needs one.  [default: all]",
 )
 @set_option
 @format_option("every column and row")
 @debug_option
 def fit(study_path: Path, name: str | None, settings: Sequence[str], form: Format) -> None:
-    """Fit a study and print growth, event lifts, usage per unit of load, and calls."""
+    """Fit a study and print growth, event lifts, usage per unit of load, calls and bursts."""
     if form == "csv" and name is None:
         message = f"csv holds one table: add --table {'|'.join(FIT_TABLES)}"
         raise click.UsageError(message)

@@ -1,4 +1,4 @@
-"""The tables of a fit: growth and lifts of demand, usage per unit of load, calls per caller."""
+"""The tables of a fit: growth and lifts of demand, usage per load, calls, bursts, imbalance."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
         "load_max", "regime_from", "regime_change_x", "basis",
     ),
     "calls": ("caller", "node", "calls_x", "low", "high", "event_x", "basis"),
+    "bursts": (
+        "service", "hours", "n_hours", "median_x", "p95_x", "max_x", "dispersion_p50", "basis",
+        "note",
+    ),
+    "imbalance": (
+        "service", "unit", "quantity", "imbalance_x", "low", "high", "persistent_x",
+        "n_intervals", "basis",
+    ),
 }  # fmt: skip
 """Table to the columns that a reader is shown."""
 
@@ -47,6 +55,8 @@ def fit_tables(fit: CapacityFit) -> dict[str, pd.DataFrame]:
         tables = {name: pd.DataFrame(columns=list(SHOWN[name])) for name in ("growth", "lifts")}
     tables["usage"] = UsageFit(fits=tuple(fit.usage.values())).to_frame()
     tables["calls"] = _calls(fit)
+    tables["bursts"] = fit.peaks.summary
+    tables["imbalance"] = fit.imbalance.to_frame()
     return tables
 
 
