@@ -181,3 +181,20 @@ def test_a_study_names_load_tests_pods_and_how_usage_is_fitted(tmp_path: Path) -
     path.write_text(yaml.safe_dump(study), encoding="utf-8")
     with pytest.raises(InputError, match=r"Did you mean .*pods\.csv"):
         Study.read(path).fit()
+
+
+def test_usage_that_ignores_the_load_is_grey_and_never_green() -> None:
+    rows = history().to_frame()
+    rng = np.random.default_rng(3)
+    batch = np.repeat(rng.lognormal(0, 0.4, len(rows) // 24), 24)
+    past = cm.History.from_frame(rows.assign(cpu_cores=2.0 * batch), business_tz="UTC")
+    model = cm.CapacityModel(
+        cm.Topology.model_validate(TOPOLOGY), events=cm.Events.us_retail(2026, 2026)
+    )
+    plans = plan_of(model.fit(past))
+    ladder = plans.to_frame("limits").set_index(["limit", "scenario"])["status"]
+    assert ladder["cpu_cores", "base"] == "GREY"
+    assert ladder["cpu_cores", "mixture"] == "GREY"
+    swept = plans.sweep([1, 2]).set_index("limit")["status"]
+    assert set(swept["cpu_cores"]) == {"GREY"}
+    assert "load_explains_little" in set(plans.to_frame("findings")["code"])

@@ -222,17 +222,20 @@ def sweep_points(
     policy_x: float,
     multiples: Sequence[float],
     saturation: AnyCurve | None = None,
+    follows_load: bool = True,
 ) -> tuple[SweepPoint, ...]:
     """Return how full a limit is at given multiples, with integer pods and nodes.
 
     RED where `saturation` (the curve itself by default) exceeds the hard value, AMBER where the
-    usage exceeds policy * hard, GREY where it is not known, GREEN otherwise.
+    usage exceeds policy * hard, GREY where it is not known, or where the fit saw usage follow
+    something else than the load (`follows_load` False), GREEN otherwise.
     """
+    within = "GREEN" if follows_load else "GREY"
     points = []
     for x in multiples:
         usage = curve.usage(x)
         full = usage if saturation is None else saturation.usage(x)
-        status = "RED" if full > hard else "AMBER" if usage > policy_x * hard else "GREEN"
+        status = "RED" if full > hard else "AMBER" if usage > policy_x * hard else within
         status = "GREY" if math.isnan(full) else status
         points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard, status=status))
     return tuple(points)

@@ -79,6 +79,8 @@ class Limit:
     basis: Basis
     curve: AnyCurve
     """Usage as the policy sees it: pods at the planned utilization."""
+    follows_load: bool = True
+    """False where usage was fitted and follows something else than the load: no GREEN then."""
     own_saturation: AnyCurve | None = None
     """Usage as the hard value sees it, where it differs: the hottest pod, nodes of full pods."""
 

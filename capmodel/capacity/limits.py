@@ -67,6 +67,7 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
                 imbalance_x=service.imbalance_x,
                 basis=worst_basis([use.basis, estate.call_basis[name]]),
                 curve=_curve(lines, 1.0),
+                follows_load=use.follows_load,
                 own_saturation=_curve(lines, service.imbalance_x),
             )
         )
@@ -129,6 +130,7 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
                 curve=LinearCurve(
                     constant=idle, slope=float(per_read * reads + per_write * writes)
                 ),
+                follows_load=use.follows_load,
             )
         )
     callers = pooled_callers(estate, name)

@@ -54,6 +54,8 @@ class PodUse:
     widening: np.ndarray
     """Standard normal draws of the extrapolation, shape (D, 1)."""
     basis: Basis
+    follows_load: bool = True
+    """Whether the fit saw usage follow the load at all."""
     holds_from: float = 0.0
     """Load per pod from which this line is the one that holds [1/s]: the knee of a bent one."""
 
@@ -114,6 +116,7 @@ def pod_uses(fit: LinearUsage, *, request: float, draws: int, seed: int) -> tupl
         load_per_pod_max=_finite_or_inf(fit.load_per_pod_max),
         widening=widening,
         basis=fit.basis,
+        follows_load=fit.follows_load,
     )
     if "per_request_above_knee" not in fit.terms:
         return (line,)
@@ -246,6 +249,8 @@ class DatabaseUse:
     """Largest query rate that the fit has seen [1/s]; inf for declared coefficients."""
     widening: np.ndarray
     basis: Basis
+    follows_load: bool = True
+    """Whether the fit saw usage follow the queries at all."""
 
     def cores(self, reads: np.ndarray, writes: np.ndarray) -> np.ndarray:
         """Return the writer's busy cores for query rates of shape (D, N) [1/s]."""
@@ -272,6 +277,7 @@ def database_use(fit: LinearUsage, *, draws: int, seed: int) -> DatabaseUse:
         qps_max=_finite_or_inf(_queries_seen(fit, seen)),
         widening=rng_for(seed, "extrapolation", *names).standard_normal((draws, 1)),
         basis=fit.basis,
+        follows_load=fit.follows_load,
     )
 
 

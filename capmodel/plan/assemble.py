@@ -424,6 +424,7 @@ def _curves(solved: Solved) -> tuple[Mapping[str, Any], ...]:
             "policy_x": path.limit.policy_x,
             "curve": path.limit.curve.model_dump(mode="json"),
             "saturation": path.limit.saturation.model_dump(mode="json"),
+            "follows_load": path.limit.follows_load,
         }
         for path in solved.paths
         if math.isfinite(path.limit.hard)

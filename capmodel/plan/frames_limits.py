@@ -156,7 +156,9 @@ def _status(
         path.full_peak, 0.5, scenario_weights(solved, scenario)
     ) > limit.hard or _fails_under_failure(solved, path, scenario):
         return "RED"
-    return "AMBER" if p50 > limit.policy or likely else "GREEN"
+    if p50 > limit.policy or likely:
+        return "AMBER"
+    return "GREEN" if limit.follows_load else "GREY"
 
 
 def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> bool:

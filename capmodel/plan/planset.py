@@ -143,6 +143,7 @@ class PlanSet:
                 policy_x=row["policy_x"],
                 multiples=multiples,
                 saturation=curve_from_dict(row["saturation"]),
+                follows_load=row["follows_load"],
             )
         ]  # fmt: skip
         columns = ["node", "limit", "x", "usage", "unit", "hard", "utilization", "status"]

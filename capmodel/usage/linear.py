@@ -119,6 +119,10 @@ class LinearUsage:
         Shares of the request classes seen; None with one class.
     sample
         Some rows for a figure; None where none were kept.
+    follows_load
+        False where requests explain next to nothing of how usage varies
+        (:attr:`capmodel.usage.estimate.Estimate.explains_little`): what more requests would use is
+        then not known.
     """
 
     service: str
@@ -146,6 +150,7 @@ class LinearUsage:
     knee_per_pod: float = math.nan
     mix: Mix | None = None
     sample: Sample | None = None
+    follows_load: bool = True
 
     def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draw coefficient vectors: normal, each moved onto the non-negative orthant.

@@ -401,6 +401,7 @@ def _usage(
         knee_per_pod=knee,
         mix=_mix(rows),
         sample=_sample(rows, found),
+        follows_load=not found.explains_little,
     )
 
 
