@@ -60,6 +60,9 @@ QUANTITIES: Final[Mapping[str, Quantity]] = _quantities(
     Quantity("rps", "1/s", "requests per second", "demand"),
     Quantity("shed_per_min", "1/min", "business events turned away per minute", "quality"),
     Quantity("shed_rps", "1/s", "requests turned away unserved", "quality"),
+    Quantity(
+        "served_rps", "1/s", "requests answered per second, where rps are those sent", "quality"
+    ),
     Quantity("errors_rps", "1/s", "failed requests per second", "quality"),
     Quantity("latency_mean_ms", "ms", "mean latency", "quality"),
     Quantity("latency_p50_ms", "ms", "median latency", "quality"),

@@ -236,3 +236,24 @@ def test_published_demands_come_back_from_a_varying_mix(data_dir: Path, service:
     assert str(truth.idxmax()) in known
     equal = np.r_[1.0, np.full(n, 200 / n)]
     assert usage.value @ equal == pytest.approx(0.1 + 200 * truth.mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("mix", ["browse", "buy"])
+def test_a_fit_of_the_high_run_takes_its_saturated_rows_as_bounds(data_dir: Path, mix: str) -> None:
+    """The whole run as it was exported, seconds after the ramp and all, through the fit itself."""
+    run = ramp(data_dir, "high", mix)
+    columns = {
+        "rps": run["offered"],
+        "served_rps": run["attempts"] - run["failed"],
+        "errors_rps": run["failed"],
+        "latency_mean_ms": run["latency_ms"],
+    }
+    frames = [pd.DataFrame({"service": s, **columns, "cpu_cores": run[s] / 100}) for s in SERVICES]
+    fit = RobustLinear().fit(pd.concat(frames, ignore_index=True), resources=["cpu_cores"])
+    assert not fit.refused
+    for usage in fit.fits:
+        print(mix, usage.service, usage.n_saturated, dict(usage.saturated), f"r2 {usage.r2:.3f}")  # noqa: T201
+        assert usage.basis == "censored"
+        assert 40 <= usage.n_saturated <= 60
+        assert usage.r2 >= 0.9
+        assert usage.dropped["no_load"] >= 20

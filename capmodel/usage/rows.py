@@ -265,18 +265,40 @@ def _saturation(node: Node, resource: str, *, priced: bool) -> Saturation:
     pods, limit = known("replicas"), known("cpu_limit_cores")
     if limit is not None and pods is not None:
         limit = np.divide(limit, pods, out=np.full(len(pods), np.nan), where=pods > 0)
-    shed = known("shed_rps")
+    load, offered = _reached_and_offered(
+        np.where(requests >= 0, requests, np.nan),
+        served=known("served_rps"),
+        failed=known("errors_rps"),
+        shed=known("shed_rps"),
+    )
     latency = [name for name in _LATENCIES if name in node.columns]
     return saturated_rows(
         np.where(usage >= 0, usage, np.nan),
-        np.where(requests >= 0, requests, np.nan),
+        load,
         pods=pods,
         limit=limit if resource == "cpu_cores" else None,
         throttled_share=known("throttled_share") if resource == "cpu_cores" else None,
         failed_rps=None if priced else _unusual_failures(known("errors_rps"), requests),
-        offered_rps=None if shed is None else requests + np.nan_to_num(shed),
+        offered_rps=offered,
         latency_ms=known(latency[0]) if latency else None,
     )
+
+
+def _reached_and_offered(
+    requests: np.ndarray,
+    *,
+    served: np.ndarray | None,
+    failed: np.ndarray | None,
+    shed: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return attempts that reached the node, and those that were sent, None where nobody counted.
+
+    Where answers were counted (``served_rps``), requests are what was sent; where requests turned
+    away were (``shed_rps``), requests are what reached the node.
+    """
+    if served is not None:
+        return served + (0.0 if failed is None else np.nan_to_num(failed)), requests
+    return requests, None if shed is None else requests + np.nan_to_num(shed)
 
 
 def _unusual_failures(failed: np.ndarray | None, requests: np.ndarray) -> np.ndarray | None:
