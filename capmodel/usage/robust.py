@@ -50,6 +50,9 @@ _CONSTANT_LOAD: Final = 0.02
 _UNREAL: Final = 4.0
 """Usage this far below the line says that the load was not real [standard deviations]."""
 
+_MOST_WEIGHT: Final = 60.0
+"""Rows that one row of a load test may stand for: a plateau lasts minutes, hardly an hour."""
+
 _SAMPLE: Final = 400
 """Rows kept for a figure."""
 
@@ -94,7 +97,7 @@ class RobustLinear(BaseModel):
     """Let the cost per request rise from a load per pod on (a hinge), where the rows show it; with
     one class of requests. Intervals take the knee as known."""
     load_test_share: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Weight of all load-test rows together, as a share of the others'; no row weighs below 1."""
+    """Weight of all load-test rows together, as a share of the others'; each weighs 1 to 60."""
     release_sd: Annotated[float, Field(gt=0)] = 0.3
     """How far a release moves the price of one class relative to all [log sd]: ties the classes of
     a new regime, or of a `previous` fit, to their prices before."""
@@ -289,7 +292,7 @@ def _weights(spec: RobustLinear, rows: Rows) -> np.ndarray | None:
     if not tests:
         return None
     each = spec.load_test_share * (len(rows.y) - tests) / tests
-    return np.where(rows.load_test, max(each, 1.0), 1.0)
+    return np.where(rows.load_test, min(max(each, 1.0), _MOST_WEIGHT), 1.0)
 
 
 def _steps(spec: RobustLinear, rows: Rows) -> tuple[Step, ...]:
