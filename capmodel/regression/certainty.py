@@ -158,7 +158,9 @@ def sandwich_covariance(  # noqa: PLR0913  what the fit was given, and by which 
         for meat in (lagged, plain)
     ]
     scaled = _wider(*spread)
-    return np.asarray((scaled + scaled.T) / 2 / np.outer(length, length))
+    scaled = (scaled + scaled.T) / 2
+    np.fill_diagonal(scaled, np.maximum(np.diag(scaled), 0.0))  # rounding below a variance of 0
+    return np.asarray(scaled / np.outer(length, length))
 
 
 def _curvature(z: np.ndarray, fit: RobustFit, weight: np.ndarray) -> np.ndarray:

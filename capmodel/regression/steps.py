@@ -250,7 +250,8 @@ class Rows:
             pull = loss.pull(at)
             new = self._step(value, at, pull, newton=newton)
             largest = max(float(np.max(np.abs(new) * length)), np.finfo(float).tiny)
-            moved = float(np.max(np.abs(new - value) * length)) / largest
+            with np.errstate(over="ignore"):  # from a line to none at all
+                moved = float(np.max(np.abs(new - value) * length) / largest)
             value = new
             shrinks = moved / before if step > 1 and moved < before else 1.0
             scale = pull.scale / (1.0 if self.relative else largest)

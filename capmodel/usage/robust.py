@@ -416,7 +416,8 @@ def _typical(rows: Rows) -> np.ndarray:
     requests = float(rows.requests[busy].mean())
     pods = 1.0 if rows.pods is None else float(rows.pods[busy].mean())
     per = {"requests": requests, "pods": pods, "nothing": 1.0}
-    typical = mean / np.array([per[follows(term)] for term in rows.terms])
+    base = np.array([per[follows(term)] for term in rows.terms])
+    typical = np.divide(mean, base, out=np.zeros_like(mean), where=base > 0)
     if rows.day is not None:
         grown = [term in ("per_pod_day", "per_day") for term in rows.terms]
         typical[grown] = rows.day.max() - rows.day.min()
