@@ -27,6 +27,7 @@ def only(frame: pd.DataFrame, **wanted: object) -> pd.Series:
     return frame.iloc[0]
 
 
+@pytest.mark.slow
 def test_connections_are_sized_for_the_pods_that_are_ordered(tmp_path: Path) -> None:
     # 25 pods may run today: 25 * 1.25 -> 32 * 20 = 640 connections. The season needs more pods, the
     # plan orders them, and the database must hold what those open.
@@ -75,6 +76,7 @@ def test_breaches_are_counted_in_the_season(tmp_path: Path) -> None:
     assert plans.headline().startswith("No hard limit is exceeded at P50")
 
 
+@pytest.mark.slow
 def test_a_service_known_by_its_pods_alone_is_a_limit(tmp_path: Path) -> None:
     counted = changed(services__api__replicas={"min": 6, "max": 25, "today": 23})
     del counted["services"]["api"]["usage"]

@@ -117,6 +117,7 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
     return {key: leaf for item in items for key, leaf in item.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["truth", "topology", "study"])
 def test_regenerated_documents_equal_the_committed_ones(again: Path, name: str) -> None:
     old, new = (

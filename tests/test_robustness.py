@@ -164,6 +164,7 @@ def test_an_infeasible_service_alone_leaves_a_pool_without_nodes(tmp_path, maxim
     assert overlays["breaks"].all()
 
 
+@pytest.mark.slow
 def test_without_a_bound_an_infeasible_resource_counts_no_idle_pods(tmp_path):
     usage = {"cpu_cores": {"per_pod": 0, "per_request": 0.6}, "memory_gib": {"per_pod": 3.6}}
     topology = changed(services__api__usage=usage, services__api__replicas__max=REMOVED)
@@ -208,6 +209,7 @@ def planned_given(topology: Document, folder: Path) -> PlanSet:
     return shown(plan, folder)
 
 
+@pytest.mark.slow
 def test_a_given_forecast_without_today_plans_and_tells_no_multiples(tmp_path):
     plan = planned_given(changed(drivers__checkouts={}), tmp_path)
     limits = plan.to_frame("limits")
@@ -298,6 +300,7 @@ def layered() -> Document:
     return topology
 
 
+@pytest.mark.slow
 def test_paths_are_counted_not_listed(tmp_path):
     plan = planned(layered(), tmp_path)
     text = row(plan, "demand", scenario="base", service="last", window="season")["paths"]
@@ -409,6 +412,7 @@ MYSQL = {
 }
 
 
+@pytest.mark.slow
 def test_without_pools_no_default_of_max_connections_is_needed(tmp_path):
     plan = planned(changed(databases__db=MYSQL), tmp_path)
     database = row(plan, "databases", scenario="base", database="db")
