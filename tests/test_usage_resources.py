@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -160,8 +161,9 @@ def test_memory_follows_requests_in_flight() -> None:
 
 
 def test_a_leak_is_reported_and_the_last_level_used() -> None:
-    fit = RobustLinear(find_regimes=False).fit(memory(leak=0.004))
+    fit = RobustLinear().fit(memory(leak=0.004))
     usage = of(fit, "api", "memory_gib")
+    assert usage.regimes == ()  # a leak is no stair of deploys
     assert by_term(usage)["per_pod_day"] == pytest.approx(0.004, rel=0.05)
     (grows,) = (f for f in fit.notes if f.code == "usage_grows")
     assert "restart" in grows.message
@@ -169,6 +171,18 @@ def test_a_leak_is_reported_and_the_last_level_used() -> None:
     assert use.per_pod == pytest.approx(0.5 + 0.004 * 60, rel=0.03)
     row = pd.DataFrame({"service": ["api"], "rps": [0.0], "replicas": [10.0]})
     assert fit.predict(row)["p50"].item() == pytest.approx(7.4, rel=0.03)
+
+
+def test_a_deploy_that_needs_more_memory_is_no_leak() -> None:
+    past = memory(leak=0.0)
+    values = dict(past.values)
+    later = np.arange(past.n_steps) >= 30 * 24
+    values["memory_gib", ""] = values["memory_gib", ""] * np.where(later, 1.3, 1.0)
+    fit = RobustLinear().fit(dataclasses.replace(past, values=values))
+    usage = of(fit, "api", "memory_gib")
+    assert len(usage.regimes) == 2
+    assert usage.regime_change_x == pytest.approx(1.3, rel=0.02)
+    assert "usage_grows" not in fit.findings.codes
 
 
 def test_percentiles_follow_the_line_into_its_derived_loads() -> None:

@@ -18,11 +18,11 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from capmodel.errors import InputError
-from capmodel.regression import HUBER_K, scaled_mad
+from capmodel.regression import HUBER_K, huber_nnls, scaled_mad, stride
 from capmodel.schema import Finding
 from capmodel.usage import notes
 from capmodel.usage.estimate import Estimate, Prior, estimate
-from capmodel.usage.growth import grows
+from capmodel.usage.growth import grows, rather_grows
 from capmodel.usage.linear import LinearUsage, Regime, Sample
 from capmodel.usage.mix import Mix, mix_of
 from capmodel.usage.nonlinear import find_bend
@@ -52,6 +52,9 @@ _UNREAL: Final = 4.0
 
 _MOST_WEIGHT: Final = 60.0
 """Rows that one row of a load test may stand for: a plateau lasts minutes, hardly an hour."""
+
+_SCAN_ROWS: Final = 6000
+"""Rows that growth is told from steps on."""
 
 _SAMPLE: Final = 400
 """Rows kept for a figure."""
@@ -220,6 +223,8 @@ def _fit_one(
     rows = everything
     if rows.day is not None and node.dates is not None:
         steps = _steps(spec, rows) if spec.find_regimes else ()
+        if steps and resource == "memory_gib" and _leaks(rows, steps):
+            steps = ()
         regimes = _regimes(steps, node.dates, first=int(rows.day.min()))
         rows = _latest(spec, rows, steps)
         if rows.n_free < spec.min_rows:
@@ -308,6 +313,16 @@ def _steps(spec: RobustLinear, rows: Rows) -> tuple[Step, ...]:
         min_days=spec.min_regime_days,
         k=spec.huber_k,
     )
+
+
+def _leaks(rows: Rows, steps: tuple[Step, ...]) -> bool:
+    """Return whether what the scan took for steps is one steady growth."""
+    if rows.day is None:
+        return False
+    part = slice(None, None, stride(len(rows.y), _SCAN_ROWS))
+    line = huber_nnls(rows.design[part], rows.y[part], tolerance=1e-4)
+    fitted = np.maximum(rows.design[part] @ line.value, line.divisor)
+    return rather_grows(rows.y[part] / fitted, rows.day[part], [step.day for step in steps])
 
 
 def _regimes(steps: tuple[Step, ...], dates: np.ndarray, *, first: int) -> tuple[Regime, ...]:
