@@ -169,6 +169,16 @@ def test_draws_are_named_so_that_another_service_changes_nothing() -> None:
     assert first.per_request_draws.std() == pytest.approx(0.01, rel=0.35)
 
 
+def test_idle_usage_of_pods_that_nobody_counted_is_shared_by_todays() -> None:
+    fit = declared_usage("api", "cpu_cores", {"idle": 0.6, "per_request": 0.02})
+    (use,) = pod_uses(fit, request=2.0, draws=3, seed=0, today_pods=6)
+    assert use.per_pod == pytest.approx(0.1)
+    # 100 rps take (2.0) / (1.2 - 0.1) pods at 60 %.
+    assert use.pods_per_load(0.6) * 100 == pytest.approx(2.0 / 1.1)
+    (unknown,) = pod_uses(fit, request=2.0, draws=3, seed=0)
+    assert unknown.per_pod == 0
+
+
 def test_per_class_slopes_add_up() -> None:
     fit = declared_usage(
         "api", "cpu_cores", {"per_pod": 0.1, "per_request:read": 0.02, "per_request:write": 0.03}

@@ -91,7 +91,9 @@ class PodUse:
         return self.per_request * imbalance / room if room > 0 else math.inf
 
 
-def pod_uses(fit: LinearUsage, *, request: float, draws: int, seed: int) -> tuple[PodUse, ...]:
+def pod_uses(
+    fit: LinearUsage, *, request: float, draws: int, seed: int, today_pods: int | None = None
+) -> tuple[PodUse, ...]:
     """Return a service's use of one resource from its fit or declaration.
 
     Two uses where the fit bends: a line that bends upwards at a knee ``k`` is the larger of
@@ -99,13 +101,16 @@ def pod_uses(fit: LinearUsage, *, request: float, draws: int, seed: int) -> tupl
     larger of what the two need.
 
     Several classes, requests in flight or failures count at the ratios of the busiest rows
-    (:attr:`capmodel.usage.LinearUsage.typical`): the plan forecasts requests as a whole.
+    (:attr:`capmodel.usage.LinearUsage.typical`): the plan forecasts requests as a whole. Where pods
+    were not counted, the idle usage of the service is that of `today_pods`, a share for each; it is
+    left out where those are not known either, as known work always is.
     """
     names = (fit.service, fit.resource)
     drawn = fit.draws(draws, rng_for(seed, "usage", *names))
     widening = rng_for(seed, "extrapolation", *names).standard_normal((draws, 1))
     by_request, by_pod = fit.weights("requests"), fit.weights("pods")
-    # Known work and idle usage of a service whose pods were not counted stand in neither.
+    if today_pods:
+        by_pod = by_pod + np.array([term == "idle" for term in fit.terms]) / today_pods
     line = PodUse(
         resource=fit.resource,
         request=request,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capmodel.schema import QUANTITIES
+
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
 
@@ -100,6 +102,8 @@ def _services(solved: Solved) -> Iterator[Row]:
             f"hottest pod / mean of {name}", use.imbalance_x, "ratio", use.imbalance_basis,
             use.imbalance_source,
         )  # fmt: skip
+        for resource in dict.fromkeys(one.resource for one in use.uses):
+            yield from _idle(solved, name, resource)
         if not use.uses and use.known:
             yield (
                 f"pods of {name}", "proportional to load", "", "assumed",
@@ -109,6 +113,21 @@ def _services(solved: Solved) -> Iterator[Row]:
             if not isinstance(coefficients, str):
                 for term, number in coefficients.items():
                     yield f"{name} {resource} {term}", number, "", "assumed", "topology"
+
+
+def _idle(solved: Solved, name: str, resource: str) -> Iterator[Row]:
+    """Yield what a plan makes of idle usage that was fitted without a count of pods."""
+    fit, today = solved.fit.usage[name, resource], solved.estate.services[name].today_pods
+    if "idle" not in fit.terms:
+        return
+    idle = float(fit.value[fit.terms.index("idle")])
+    unit = QUANTITIES[resource].unit
+    if today:
+        source = f"{idle:.4g} of the service, over replicas.today"
+        yield f"{name} {resource} idle per pod", idle / today, unit, "assumed", source
+    elif idle > 0:
+        source = "pods were not counted: left out; add replicas to the history, or replicas.today"
+        yield f"{name} {resource} idle per pod", 0, unit, "assumed", source
 
 
 def _databases(solved: Solved) -> Iterator[Row]:

@@ -100,6 +100,7 @@ def _service_use(
                 request=requests[resource],
                 draws=request.draws,
                 seed=request.seed,
+                today_pods=service.replicas.today,
             )
         ]
     x, basis, source = _hottest_pod(fit, name)
