@@ -43,6 +43,7 @@ def test_connections_are_sized_for_the_pods_that_are_ordered(tmp_path: Path) -> 
     assert orders.index.str.contains("db").any()
 
 
+@pytest.mark.slow
 def test_saturation_after_orders_is_judged_without_a_risk_row_in_the_policy(tmp_path: Path) -> None:
     lean = changed(
         BASE,
@@ -69,6 +70,7 @@ def test_a_pool_breaks_where_its_paths_say(tmp_path: Path) -> None:
     assert swept["status"] == "RED"
 
 
+@pytest.mark.slow
 def test_breaches_are_counted_in_the_season(tmp_path: Path) -> None:
     late = {"start": "2026-12-05", "end": "2026-12-07"}
     plans = planned(BASE, tmp_path, season=late)
@@ -101,6 +103,7 @@ def test_an_as_of_date_that_is_too_late_is_refused(tmp_path: Path) -> None:
         planned(BASE, tmp_path, as_of="2027-03-01")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", ["study.yaml", "notes.txt"])
 def test_a_folder_that_holds_more_than_a_review_is_never_replaced(
     tmp_path: Path, extra: str

@@ -608,6 +608,7 @@ def test_writing_that_fails_midway_leaves_no_trace(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_writing_that_fails_midway_keeps_the_earlier_plan(
     plans: PlanSet,
     declared: Path,

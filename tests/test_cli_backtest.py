@@ -188,6 +188,7 @@ def three_steps() -> None:
             time.sleep(0.06)
 
 
+@pytest.mark.slow
 def test_a_bar_is_drawn_on_a_terminal_once_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown_on_a_terminal(monkeypatch, three_steps).strip() == "end"  # not yet 2 s
     monkeypatch.setattr(progress, "PATIENCE_S", 0.05)

@@ -199,6 +199,7 @@ def scores(history, truth, model):
     return float(np.mean(total))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world", "log_x", "naive_x"),
     [(bursts, 0.99, 0.7), (thinned, 0.9, 0.7)],

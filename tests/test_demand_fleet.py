@@ -48,6 +48,7 @@ def fit(world):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_medians_are_those_of_the_plans_model(world):
     names, rows = world
     index = pd.date_range("2024-03-01", periods=rows.shape[1], freq="h", tz="UTC")

@@ -230,6 +230,7 @@ def test_money_is_exact_to_the_cent(frames, page):
     assert prices[0] == ("0.7680", "0.7680")
 
 
+@pytest.mark.slow
 def test_databases_have_their_own_section_even_without_any(frames):
     page = Page(report.to_html(frames | {"databases": pd.DataFrame()}, **arguments()))
     assert "Databases and shared limits" in page.text

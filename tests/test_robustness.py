@@ -230,6 +230,7 @@ def test_a_given_forecast_without_today_plans_and_tells_no_multiples(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_pods_of_today_say_nothing_without_the_load_of_today(tmp_path):
     topology = changed(drivers__checkouts={}, services__api__usage=REMOVED)
     plan = planned_given(topology, tmp_path)

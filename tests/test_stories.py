@@ -339,6 +339,7 @@ def test_a10_the_same_study_gives_the_same_bytes(clean_study, clean_plan, tmp_pa
     assert PlanSet.load(tmp_path / "review" / "plan.json").to_json() == written
 
 
+@pytest.mark.slow
 def test_a10_row_order_changes_nothing_and_one_value_changes_the_hash(
     clean_dir, clean_plan, tmp_path
 ):
