@@ -386,13 +386,13 @@ def _usage(
     # A load that was not real extends no range; rounding below an exact line is no such load.
     below = (found.fit.fitted - rows.y) / found.fit.divisor
     trusted = (below < _UNREAL * found.fit.scale + 1e-9) & ~rows.at_limit
-    seen = rows.design[trusted]
     per_pod = math.nan
     if rows.pods is not None:
-        per_pod = float((rows.requests[trusted] / rows.pods[trusted]).max())
-    free = ~rows.at_limit
-    ratio = rows.y[free] / np.maximum(found.fit.fitted, found.fit.divisor)[free]
+        per_pod = _largest(rows.requests / rows.pods, trusted)
     saturated = int(np.count_nonzero(rows.at_limit))
+    ratio = rows.y / found.fit.divisor
+    if saturated:
+        ratio = ratio[~rows.at_limit]
     return LinearUsage(
         service=service,
         resource=resource,
@@ -402,7 +402,7 @@ def _usage(
         low=found.low,
         high=found.high,
         identifiable=tuple(bool(known) for known in found.identifiable),
-        load_max=seen.max(axis=0),
+        load_max=np.array([_largest(column, trusted) for column in rows.design.T]),
         load_per_pod_max=per_pod,
         resid_log_sd=scaled_mad(np.log(ratio), center=None),
         n_used=len(rows.y),
@@ -412,7 +412,7 @@ def _usage(
         regimes=regimes,
         r2=found.r2,
         basis="censored" if saturated else "fitted",
-        load_total_max=float(rows.requests[trusted].max()),
+        load_total_max=_largest(rows.requests, trusted),
         n_saturated=saturated,
         saturated=dict(rows.saturated),
         typical=_typical(rows),
@@ -421,6 +421,10 @@ def _usage(
         sample=_sample(rows, found),
         follows_load=not found.explains_little,
     )
+
+
+def _largest(values: np.ndarray, among: np.ndarray) -> float:
+    return float(values.max(where=among, initial=-np.inf))
 
 
 def _typical(rows: Rows) -> np.ndarray:
