@@ -358,6 +358,7 @@ def test_later_hours_exceed_p95_and_p99_as_often_as_they_should(data_dir: Path) 
     later, at = ratios[cut:][seen], rate[cut:][seen]
     assert len(later) > 800
     exceeded = [np.mean(later > pool.quantile(p, at)) for p in (0.95, 0.99)]
+    print(f"{len(later)} later hours: P95, P99 exceeded in {exceeded}")  # noqa: T201  the log
     # Two standard errors of 811 independent hours: 1.5 and 0.7 points.
     assert exceeded[0] == pytest.approx(0.05, abs=0.015)
     assert exceeded[1] == pytest.approx(0.01, abs=0.007)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from capmodel.peaks import busiest_count
+from capmodel.laws import poisson_peak
 from capmodel.peaks.counting import counting_excess, prior_ratio, uneven_ratio
 
 P = np.array([0.5, 0.95, 0.99])
@@ -26,7 +26,7 @@ P = np.array([0.5, 0.95, 0.99])
 )
 def test_the_busiest_second_of_an_hour(mean: float, counts: list[int]) -> None:
     """Largest of 3,600 Poisson counts; the 95 % ratios are 7.00, 2.60, 1.45, 1.135, 1.042."""
-    assert busiest_count(np.array(float(mean)), 3600, P).tolist() == counts
+    assert poisson_peak(np.array(float(mean)), 3600, P).tolist() == counts
 
 
 @given(
@@ -38,7 +38,7 @@ def test_the_count_is_the_smallest_that_reaches_the_probability(
     log_mean: float, windows: float, u: float
 ) -> None:
     mean = 10.0**log_mean
-    k = float(busiest_count(np.array(mean), windows, np.array(u)))
+    k = float(poisson_peak(np.array(mean), windows, np.array(u)))
     p = np.exp(np.log(u) / windows)
     assert poisson.cdf(k, mean) >= p
     assert k == 0 or poisson.cdf(k - 1, mean) < p
@@ -47,7 +47,7 @@ def test_the_count_is_the_smallest_that_reaches_the_probability(
 def test_the_expansion_continues_the_count() -> None:
     u = np.linspace(0.001, 0.999, 999)
     for mean in (100.0, 1_000.0, 30_000.0):
-        exact = busiest_count(np.array(mean), 60, u)
+        exact = poisson_peak(np.array(mean), 60, u)
         smooth = (1 + counting_excess(np.array(mean), 60, u)) * mean
         assert np.abs(smooth - exact).max() <= 1.05  # a count is at most one step above
         assert np.mean(exact - smooth) == pytest.approx(0, abs=0.05)

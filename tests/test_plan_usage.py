@@ -12,7 +12,7 @@ import yaml
 
 import capmodel as cm
 from capmodel.capacity.curves import BentCurve, LinearCurve, curve_from_dict, multiple_at
-from capmodel.capacity.use import pod_uses, targets_of
+from capmodel.capacity.use import pod_uses
 from capmodel.errors import InputError
 from capmodel.plan import CapacityFit, PlanSet, Study
 from capmodel.usage import RobustLinear
@@ -145,11 +145,6 @@ def test_a_plan_with_a_bent_cost_sweeps_and_explains_both_lines() -> None:
     assert loaded.usage(2.0) == 8.0
     assert loaded.usage(10.0) == 20.0
     assert multiple_at(loaded, 20.0) == pytest.approx(10.0)
-
-
-def test_targets_know_both_lines_of_a_resource() -> None:
-    policy = cm.Topology.model_validate(TOPOLOGY).policy
-    assert set(targets_of(policy.hold[0], policy)) == {"cpu_cores", "memory_gib"}
 
 
 def test_a_study_names_load_tests_pods_and_how_usage_is_fitted(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ from capmodel.laws.headroom import (
     normal_peak_x,
     p_exceed,
     poisson_peak,
+    smooth_poisson_peak,
     z_max,
 )
 from capmodel.laws.operational import (
@@ -182,6 +183,7 @@ __all__ = [
     "sakasegawa",
     "schweitzer_mva",
     "service_demand",
+    "smooth_poisson_peak",
     "square_root_servers",
     "target_utilization",
     "usl_concurrency_at_latency",

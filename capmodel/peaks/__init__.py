@@ -7,7 +7,7 @@ assumed. ``fit_imbalance(units)`` → :class:`ImbalanceFit`, hottest pod, zone o
 from __future__ import annotations
 
 from capmodel.peaks.bursts import PeakFit, hour_mean_undersize
-from capmodel.peaks.counting import PRIOR_MEDIAN_X, PRIOR_P95_X, busiest_count
+from capmodel.peaks.counting import PRIOR_MEDIAN_X, PRIOR_P95_X
 from capmodel.peaks.fitting import EVENT_TAG, fit_peaks, is_event_day
 from capmodel.peaks.imbalance import ImbalanceFit, fit_imbalance
 from capmodel.peaks.pools import BurstPool
@@ -26,7 +26,6 @@ __all__ = [
     "Unevenness",
     "WindowFactor",
     "burst_ratios",
-    "busiest_count",
     "dispersion_index",
     "fit_imbalance",
     "fit_peaks",

@@ -11,13 +11,14 @@ import math
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtri, ndtri_exp, pdtr
+from scipy.special import ndtri
+
+from capmodel.laws.headroom import poisson_peak, smooth_poisson_peak
 
 __all__ = [
     "MINUTES",
     "PRIOR_MEDIAN_X",
     "PRIOR_P95_X",
-    "busiest_count",
     "counting_excess",
     "prior_ratio",
     "uneven_ratio",
@@ -40,78 +41,19 @@ _SMOOTH: Final = 100.0
 _LEAST, _MOST = 1e-300, 1 - 1e-16
 
 
-def busiest_count(mean: np.ndarray, windows: float, u: np.ndarray) -> np.ndarray:
-    """Return the `u` quantile of the largest of n independent Poisson counts.
+def counting_excess(mean: np.ndarray, windows: float, u: np.ndarray) -> np.ndarray:
+    """Return largest count / mean - 1 of n Poisson counts, 0 where that is negative.
 
-    The smallest k with ``F(k)^n >= u``: what :func:`capmodel.laws.headroom.poisson_peak` finds by
-    bisection, here from Cornish and Fisher's expansion and a few steps, for millions of cells.
+    :func:`capmodel.laws.headroom.poisson_peak`, from a mean of 100 on as a continuous number.
 
     Parameters
     ----------
     mean
-        Mean count per window [1], positive, any shape.
+        Mean count per window [1], any shape; a mean of 0 has no excess.
     windows
         Number of windows n [1].
     u
         Probability, broadcast with `mean`.
-
-    Returns
-    -------
-    numpy.ndarray
-        k [1], of the broadcast shape.
-
-    References
-    ----------
-    Johnson, Kemp and Kotz 2005, *Univariate Discrete Distributions*, section 4.5.
-
-    Examples
-    --------
-    The busiest second of an hour at 100 per second, median and 95 %:
-
-    >>> busiest_count(np.array(100.0), 3600, np.array([0.5, 0.95])).tolist()
-    [137.0, 145.0]
-    """
-    mean, log_p = np.broadcast_arrays(np.asarray(mean, dtype=float), _log_p(windows, u))
-    guess = np.ceil(_expanded(mean, log_p) - 0.5)
-    return _smallest(guess.ravel(), mean.ravel(), np.exp(log_p).ravel()).reshape(mean.shape)
-
-
-def _log_p(windows: float, u: np.ndarray) -> np.ndarray:
-    """Return the log probability that one window lies below the `u` quantile of the largest."""
-    return np.asarray(np.log(np.clip(u, _LEAST, _MOST)) / windows)
-
-
-def _expanded(mean: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """Return Cornish and Fisher's expansion of a Poisson quantile, a continuous number."""
-    z = ndtri_exp(log_p)
-    return np.asarray(mean + z * np.sqrt(mean) + (z**2 - 1) / 6)
-
-
-def _smallest(k: np.ndarray, mean: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Step from a guess to the smallest k with F(k) >= p."""
-    k = np.maximum(k, 0.0)
-    open_cells = np.flatnonzero(pdtr(k, mean) < p)
-    while len(open_cells):
-        k[open_cells] += 1
-        open_cells = open_cells[pdtr(k[open_cells], mean[open_cells]) < p[open_cells]]
-    open_cells = np.flatnonzero(k > 0)
-    while len(open_cells):
-        lower = k[open_cells] - 1
-        enough = (lower >= 0) & (pdtr(np.maximum(lower, 0.0), mean[open_cells]) >= p[open_cells])
-        open_cells = open_cells[enough]
-        k[open_cells] -= 1
-    return k
-
-
-def counting_excess(mean: np.ndarray, windows: float, u: np.ndarray) -> np.ndarray:
-    """Return largest count / mean - 1 of :func:`busiest_count`, 0 where that is negative.
-
-    From a mean of 100 on the expansion stands for the count itself.
-
-    Parameters
-    ----------
-    mean, windows, u
-        As there; a mean of 0 has no excess.
 
     Examples
     --------
@@ -123,10 +65,11 @@ def counting_excess(mean: np.ndarray, windows: float, u: np.ndarray) -> np.ndarr
     mean = np.asarray(mean, dtype=float)
     mean, u = np.broadcast_arrays(mean, np.asarray(u, dtype=float))
     some = np.where(mean > 0, mean, 1.0)
-    count = _expanded(some, _log_p(windows, u))
+    u = np.clip(u, _LEAST, _MOST)  # a uniform draw may be exactly 0
+    count = smooth_poisson_peak(some, windows, u)
     few = some < _SMOOTH
     if few.any():
-        count[few] = busiest_count(some[few], windows, u[few])
+        count[few] = poisson_peak(some[few], windows, u[few])
     return np.asarray(np.where(mean > 0, np.maximum(count / some - 1, 0.0), 0.0))
 
 

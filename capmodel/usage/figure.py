@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from capmodel.usage.linear import LinearUsage
+from capmodel.usage.linear import NORMAL_5_50_95, LinearUsage
 from capmodel.usage.terms import follows
 
 __all__ = ["figure_data"]
@@ -19,8 +19,6 @@ __all__ = ["figure_data"]
 _STEPS: Final = 81
 _BEYOND: Final = 1.5
 """How far beyond the largest load seen the line is drawn [ratio]."""
-
-_NORMAL_5_50_95: Final = (-1.6448536269514722, 0.0, 1.6448536269514722)
 
 _ROLES: Final = {"used": "used", "load_test": "load_test", "saturated": "censored"}
 
@@ -48,7 +46,7 @@ def figure_data(
     top = max(top, 1.1 * (planned_rps or 0.0)) or 100.0
     load = np.linspace(0.0, top, _STEPS)
     loads = _loads_at(usage, load)
-    p05, p50, p95 = usage.quantiles(loads, normal=np.array(_NORMAL_5_50_95)).T
+    p05, p50, p95 = usage.quantiles(loads, normal=np.array(NORMAL_5_50_95)).T
     beyond = load > seen if math.isfinite(seen) else np.zeros(_STEPS, dtype=bool)
     line = pd.DataFrame({"load": load, "p05": p05, "p50": p50, "p95": p95, "extrapolating": beyond})
     sample = usage.sample

@@ -24,17 +24,22 @@ from capmodel.usage.terms import (
     is_background,
     load_column,
     load_of,
+    request_classes,
     request_load,
 )
 
 __all__ = [
     "EXTRAPOLATION_LOG_SD",
+    "NORMAL_5_50_95",
     "LinearUsage",
     "Regime",
     "Sample",
     "declared_usage",
     "extrapolation_log_sd",
 ]
+
+NORMAL_5_50_95: Final = (-1.6448536269514722, 0.0, 1.6448536269514722)
+"""Standard normal scores of the quantiles that predictions and figures show."""
 
 EXTRAPOLATION_LOG_SD: Final = 0.10
 """Growth of the log standard deviation per factor e beyond the largest load seen."""
@@ -63,7 +68,7 @@ class Sample:
     """Some of the rows that a line was fitted to, for a figure.
 
     ``load`` and ``usage`` (R,) are per pod where pods were counted; ``role`` (R,) holds one of
-    ``used``, ``outlier``, ``saturated``, ``load_test``, ``earlier_regime``.
+    ``used``, ``outlier``, ``saturated``, ``load_test``.
     """
 
     load: np.ndarray
@@ -272,10 +277,7 @@ class LinearUsage:
         """
         if self.mix is None:
             return np.zeros(len(loads))
-        classes = [
-            k for k, term in enumerate(self.terms) if ":" in term and follows(term) == "requests"
-        ]
-        return self.mix.distance(loads[:, classes])
+        return self.mix.distance(loads[:, request_classes(self.terms)])
 
     def weights(self, what: str) -> np.ndarray:
         """Return the load of each term per request/s, or per pod, at the busiest rows, shape (K,).

@@ -15,8 +15,8 @@ import pandas as pd
 from capmodel.errors import InputError, nearest
 from capmodel.schema import QUANTITIES, Finding, Findings
 from capmodel.usage.figure import figure_data
-from capmodel.usage.linear import LinearUsage
-from capmodel.usage.terms import load_column, term_unit
+from capmodel.usage.linear import NORMAL_5_50_95, LinearUsage
+from capmodel.usage.terms import load_column, request_classes, term_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +40,6 @@ _FITS_COLUMNS: Final = (
     "regime_change_x",
     "basis",
 )
-
-_NORMAL_5_50_95: Final = (-1.6448536269514722, 0.0, 1.6448536269514722)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,7 +281,7 @@ def _predicted(
             expected="finite loads >= 0",
             do="Fill or leave out the row.",
         )
-    quantiles = usage.quantiles(loads, normal=np.array(_NORMAL_5_50_95))
+    quantiles = usage.quantiles(loads, normal=np.array(NORMAL_5_50_95))
     beyond, mix = usage.extrapolation(loads), usage.mix_distance(loads)
     values = (
         rows,
@@ -335,9 +333,9 @@ def _mix_lines(usage: LinearUsage) -> list[str]:
     if usage.mix is None:
         return []
     sd = np.sqrt(np.diag(usage.mix.covariance))
-    names = [term.partition(":")[2] for term in usage.terms if ":" in term]
+    names = [usage.terms[k].partition(":")[2] for k in request_classes(usage.terms)]
     shares = ", ".join(
         f"{name} {mean:.1%} ± {one:.1%}"
-        for name, mean, one in zip(names, usage.mix.mean, sd, strict=False)
+        for name, mean, one in zip(names, usage.mix.mean, sd, strict=True)
     )
     return [f"    mix of requests seen: {shares}"]

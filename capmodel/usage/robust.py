@@ -37,7 +37,7 @@ from capmodel.usage.rows import (
     nodes_of_history,
     select_rows,
 )
-from capmodel.usage.terms import follows, modelled, node_terms
+from capmodel.usage.terms import follows, modelled, node_terms, request_classes
 
 if TYPE_CHECKING:
     from capmodel.history import History
@@ -259,7 +259,7 @@ def _line(
     rows: Rows,
     prior: Prior | None,
     regimes: tuple[Regime, ...],
-) -> _Fitted | Finding:
+) -> _Fitted:
     weight = _weights(spec, rows)
     knee = _knee(rows, weight) if spec.convex and "per_request" in rows.terms else math.nan
     if math.isfinite(knee):
@@ -357,7 +357,7 @@ def _prior(
     From `previous` where given, else from the regime before the latest, moved by the step. One
     class has no proportions to lend.
     """
-    classes = np.array([follows(term) == "requests" and ":" in term for term in rows.terms])
+    classes = np.isin(np.arange(len(rows.terms)), request_classes(rows.terms))
     if classes.sum() < 2:  # noqa: PLR2004  proportions need two
         return None
     if previous is not None and previous.terms == rows.terms:
@@ -444,8 +444,7 @@ def _typical(rows: Rows) -> np.ndarray:
 
 
 def _mix(rows: Rows) -> Mix | None:
-    classes = [k for k, t in enumerate(rows.terms) if ":" in t and follows(t) == "requests"]
-    return mix_of(rows.design[:, classes])
+    return mix_of(rows.design[:, request_classes(rows.terms)])
 
 
 def _sample(rows: Rows, found: Estimate) -> Sample:

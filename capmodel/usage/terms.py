@@ -25,6 +25,7 @@ __all__ = [
     "load_of",
     "modelled",
     "node_terms",
+    "request_classes",
     "request_load",
     "term_unit",
 ]
@@ -185,6 +186,17 @@ def follows(term: str) -> Follows:
     ('requests', 'pods', 'nothing')
     """
     return _kind(term).follows
+
+
+def request_classes(terms: Sequence[str]) -> list[int]:
+    """Return the places of the terms that price one class of requests each.
+
+    Examples
+    --------
+    >>> request_classes(["per_pod", "per_request:pay", "per_request:quote", "per_work:batch"])
+    [1, 2]
+    """
+    return [k for k, term in enumerate(terms) if ":" in term and follows(term) == "requests"]
 
 
 def is_background(terms: Iterable[str]) -> np.ndarray:
