@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from capmodel.events import Events
     from capmodel.history import History
     from capmodel.plan import CapacityFit, CapacityModel, PlanSet, Study, load_plan
-    from capmodel.scenario import LogNormal, LoseZonesOverlay, Scenario
+    from capmodel.scenario import (
+        ColdCacheOverlay,
+        LogNormal,
+        LoseZonesOverlay,
+        RetryStormOverlay,
+        Scenario,
+    )
     from capmodel.schema import Finding, Findings
     from capmodel.sources import read_csv, read_parquet
     from capmodel.topology import Topology
@@ -47,6 +53,7 @@ __all__ = [
     "CapacityModel",
     "CapmodelError",
     "Catalog",
+    "ColdCacheOverlay",
     "Ets",
     "Events",
     "Finding",
@@ -61,6 +68,7 @@ __all__ = [
     "PlanSet",
     "Prophet",
     "QuantileLinear",
+    "RetryStormOverlay",
     "RobustLinear",
     "Scenario",
     "SeasonalNaive",
@@ -92,7 +100,9 @@ _MODULE_OF: Final = {
     "InputError": "errors",
     "LastYearAligned": "demand.adapters",
     "LogNormal": "scenario",
+    "ColdCacheOverlay": "scenario",
     "LoseZonesOverlay": "scenario",
+    "RetryStormOverlay": "scenario",
     "ModelError": "errors",
     "PlanSet": "plan",
     "Prophet": "demand.adapters",

@@ -209,10 +209,13 @@ def order_statistic(values: np.ndarray, q: float, weights: np.ndarray | None = N
     >>> order_statistic(np.array([3.0, 1.0, 2.0]), 0.5)
     2
     """
-    order = np.argsort(values, kind="stable")
     if weights is None:
-        position = int(np.ceil(q * len(values) - 1e-9)) - 1
-        return int(order[min(max(position, 0), len(values) - 1)])
+        position = min(max(int(np.ceil(q * len(values) - 1e-9)) - 1, 0), len(values) - 1)
+        # The first of equal values, as a stable sort would order them.
+        value = np.partition(values, position)[position]
+        equal = np.flatnonzero(values == value)
+        return int(equal[position - np.count_nonzero(values < value)])
+    order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(weights[order])
     position = int(np.searchsorted(cumulative, q * cumulative[-1] * (1 - 1e-12), side="left"))
     return int(order[min(position, len(values) - 1)])

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from capmodel.capacity.estate import Estate
+from capmodel.capacity.estate import DeclaredBound, Estate, pod_rates
 from capmodel.capacity.loads import CallRatio, Loads, call_weights, point_weights, root_minutes
 from capmodel.capacity.nodes import Usable
+from capmodel.capacity.sizing import Season
 from capmodel.capacity.use import ServiceUse, database_use, pod_uses
 from capmodel.demand.paths import RootPaths
 from capmodel.topology import Topology
@@ -100,6 +101,7 @@ def estate(
     return Estate(
         topology=made,
         services=services,
+        rates=pod_rates(made, services),
         databases={"db": database_use(cores, draws=DRAWS, seed=7)},
         nodes={"general": NODE},
         today=today,
@@ -108,7 +110,19 @@ def estate(
         database_cores={"db": 16.0},
         max_connections={"db": 4000.0},
         call_basis=dict.fromkeys(made.order, "fitted"),
+        declared={
+            name: DeclaredBound(
+                hard=float(limit.hard or 0), per_node={}, lead_days=0, source="topology"
+            )
+            for name, limit in made.limits.items()
+        },
     )
+
+
+def season_of(made: Estate, load: Loads, start: int, end: int) -> tuple[Estate, Loads, Season]:
+    """Return estate and loads of the season's days, and where these stand."""
+    season = Season(start, end)
+    return made.take(slice(None), season.days), load.take(slice(None), season.days), season
 
 
 def loads(checkouts: float | np.ndarray) -> Loads:

@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 from estates import DAYS, DRAWS, estate, loads
 
-from capmodel.capacity.estate import (
-    AUTOSCALED,
-    Limit,
+from capmodel.capacity.estate import AUTOSCALED, Limit, surviving_zones
+from capmodel.capacity.evaluate import (
     autoscaled_pods,
     database_rates,
     nodes_needed,
     pods_needed,
     pool_pods_per_zone,
     saturation_of,
-    surviving_zones,
     usage_of,
     zone_fill,
 )

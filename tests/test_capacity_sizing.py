@@ -4,18 +4,19 @@ from functools import partial
 
 import numpy as np
 import pytest
-from estates import DAYS, DRAWS, estate, loads
+from estates import DAYS, DRAWS, estate, loads, season_of
 
-from capmodel.capacity.estate import usage_of
+from capmodel.capacity.evaluate import usage_of
 from capmodel.capacity.limits import limits_of
 from capmodel.capacity.sizing import (
+    Season,
+    Sized,
     hard_row,
     hold_needs,
     largest,
     levels_of,
     limit_paths,
     needs_of,
-    order_value,
     whole_nodes,
     whole_pods,
 )
@@ -25,7 +26,7 @@ P50 = Hold(failure="none", quantile=0.5, up_to="utilization")
 HARD = Hold(failure="none", quantile="1-risk", up_to="hard")
 LOST = Hold(failure=LoseZones(lose_zones=1), quantile=0.5, up_to="utilization")
 WEIGHTS = np.array([0.75, 0.25])
-SEASON = np.array([False, True, True])
+SEASON = Season(1, 3)
 
 # Checkouts a second on four paths and three days; the first day lies outside the season.
 LOW = np.array([[900.0, 50, 40], [900, 60, 40], [900, 40, 70], [900, 40, 80]])
@@ -37,31 +38,37 @@ def limit(node: str, name: str):
 
 
 def test_a_limit_is_summarised_over_the_season_only() -> None:
-    futures = [loads(LOW), loads(HIGH)]
-    paths = limit_paths(limit("bureau", "quota"), estate(), futures, season=SEASON)
+    made, low_loads, season = season_of(estate(), loads(LOW), 1, 3)
+    futures = [low_loads, loads(HIGH).take(slice(None), season.days)]
+    paths = limit_paths(limit("bureau", "quota"), made, futures, season=season)
     # 0.84 calls of the bureau per checkout, of which it takes 80 a second: 95.2 checkouts.
     low = np.array([50, 60, 70, 80])
     assert paths.season_peak == pytest.approx(0.84 * np.stack([low, 2 * low]))
     assert paths.peak_day.tolist() == [[1, 1, 2, 2]] * 2
-    # Of an even number of draws the lower middle one: order statistics, never means of two.
-    assert paths.day_p50[0] == pytest.approx(0.84 * np.array([900, 40, 40]))
+    # Of an even number of draws the lower middle one counts: 40 and 40 of the low scenario, 80 and
+    # 80 of the high one on the season's two days, 67.2 and 67.2 calls where 68 are the policy's.
+    assert paths.policy_day.tolist() == [-1, -1]
+    assert paths.hard_day.tolist() == [-1, -1]
+    later = loads(1.05 * HIGH).take(slice(None), season.days)
+    again = limit_paths(limit("bureau", "quota"), made, [later], season=season)
+    assert again.policy_day.tolist() == [1]  # 0.84 * 84 = 70.6
     assert paths.breaches[0].day.tolist() == [2, 2, 2, 2]  # never: the season has two days
     assert paths.breaches[1].day.tolist() == [0, 0, 1, 1]
 
 
 def test_usage_is_the_peak_of_its_day() -> None:
-    made, load = estate(), loads(LOW)
+    made, load, season = season_of(estate(), loads(LOW), 1, 3)
     connections = limit("db", "connections")
-    paths = limit_paths(connections, made, [load], season=SEASON)
-    usage = usage_of(connections, made, load)
+    paths = limit_paths(connections, made, [load], season=season)
+    usage = usage_of(connections, estate(), loads(LOW))
     for draw in range(DRAWS):
         assert paths.season_peak[0, draw] == usage[draw, paths.peak_day[0, draw]]
     assert paths.season_peak[0] == pytest.approx(usage[:, 1:].max(axis=1))
 
 
 def test_every_hold_row_asks_on_every_path() -> None:
-    made = estate()
-    needs = needs_of(made, [loads(LOW), loads(HIGH)], season=SEASON)
+    made, load, season = season_of(estate(), loads(LOW), 1, 3)
+    needs = needs_of(made, [load, loads(HIGH).take(slice(None), season.days)], season=season)
     assert needs.holds == made.topology.policy.hold
     assert set(needs.pods) == {"api", "underwriting"}
     assert set(needs.nodes) == {"general"}
@@ -70,7 +77,7 @@ def test_every_hold_row_asks_on_every_path() -> None:
     expected = 1.2 * 0.102 * np.array([50, 60, 70, 80]) / 1.15
     assert needs.pods["underwriting"][1, 0] == pytest.approx(expected)
     assert needs.pods["underwriting"][1, 1] == pytest.approx(2 * expected)
-    assert needs.pods_day["underwriting"][1].tolist() == [[1, 1, 2, 2]] * 2
+    assert needs.pods_day["underwriting"].tolist() == [[1, 1, 2, 2]] * 2
     assert needs.nodes["general"][1, 0].argmax() == 3
     assert needs.nodes_day["general"][1, 0, 3] == 2
 
@@ -87,7 +94,7 @@ DAY = np.arange(24).reshape(3, 2, 4)
 
 def test_each_row_is_sized_at_its_own_quantile_by_one_path() -> None:
     rows = hold_needs(
-        NEED, DAY, holds=[HARD, P50, LOST], level=0.9, weights=WEIGHTS,
+        NEED, DAY, sized=Sized((HARD, P50, LOST), 0, 0.9), weights=WEIGHTS,
         whole=partial(whole_pods, zones=3),
     )  # fmt: skip
     # Weights 0.1875 and 0.0625 a path. 0.9 of the weight is reached at 22 (0.75 + 3 * 0.0625).
@@ -100,7 +107,7 @@ def test_each_row_is_sized_at_its_own_quantile_by_one_path() -> None:
 
 def test_one_scenario_alone_is_sized_by_its_own_paths() -> None:
     rows = hold_needs(
-        NEED, DAY, holds=[P50, P50, LOST], level=0.9, weights=np.array([0.0, 1.0]),
+        NEED, DAY, sized=Sized((P50, P50, LOST), 0, 0.9), weights=np.array([0.0, 1.0]),
         whole=partial(whole_pods, zones=3),
     )  # fmt: skip
     assert [(r.units, r.scenario, r.draw) for r in rows] == [(21, 1, 1), (18, 1, 1), (33, 1, 1)]
@@ -121,10 +128,10 @@ def test_story_a4_zone_cover_through_a_hold_row(need: float, covered: int) -> No
 def test_story_a4_underwriting_through_all_hold_rows() -> None:
     """120 rps on every path: 100 checkouts a second. 11 pods, 7 for the hottest, 12 with cover."""
     made = estate()
-    needs = needs_of(made, [loads(100.0)], season=np.ones(DAYS, dtype=bool))
+    needs = needs_of(made, [loads(100.0)], season=Season(0, DAYS))
     rows = hold_needs(
-        needs.pods["underwriting"], needs.pods_day["underwriting"], holds=needs.holds, level=0.98,
-        weights=np.ones(1), whole=partial(whole_pods, zones=3),
+        needs.pods["underwriting"], needs.pods_day["underwriting"],
+        sized=Sized(needs.holds, 1, 0.98), weights=np.ones(1), whole=partial(whole_pods, zones=3),
     )  # fmt: skip
     assert [row.units for row in rows] == [7, 11, 12]
     # Alternatives, never multiplied: the largest row is what is needed.
@@ -137,9 +144,19 @@ def test_whole_nodes_are_equal_in_every_zone() -> None:
     assert whole_nodes(2.0 + 1e-12, LOST, zones=3) == 6
 
 
+def test_a_row_holds_for_the_tiers_it_names() -> None:
+    only_first = LOST.model_copy(update={"tiers": (0,)})
+    for tier, expected in ((0, [10, 18]), (1, [10])):
+        rows = hold_needs(
+            NEED[[1, 2]], DAY[1:], sized=Sized((P50, only_first), tier, 0.9), weights=WEIGHTS,
+            whole=partial(whole_pods, zones=3),
+        )  # fmt: skip
+        assert [row.units for row in rows] == expected
+
+
 def test_equal_rows_name_the_first() -> None:
     rows = hold_needs(
-        NEED[[0, 0]], DAY[:2], holds=[P50, P50], level=0.9, weights=WEIGHTS,
+        NEED[[0, 0]], DAY[:2], sized=Sized((P50, P50), 0, 0.9), weights=WEIGHTS,
         whole=partial(whole_pods, zones=3),
     )  # fmt: skip
     assert largest(rows) is rows[0]
@@ -150,7 +167,6 @@ def test_the_hard_row_promises_the_risk_without_a_failure() -> None:
     soft = Hold(failure="none", quantile="1-risk", up_to="utilization")
     assert hard_row([P50, failing, soft, HARD]) == 3
     assert hard_row([P50, LOST]) is None
-    assert order_value(np.array([3.0, 1.0, 2.0]), 0.5) == 2.0
 
 
 def test_limits_of_one_tier_share_its_risk() -> None:
@@ -158,7 +174,7 @@ def test_limits_of_one_tier_share_its_risk() -> None:
     made = estate()
     rng = np.random.default_rng(0)
     futures = [loads(60 * np.exp(0.2 * rng.standard_normal((DRAWS, DAYS)))) for _ in range(2)]
-    season = np.ones(DAYS, dtype=bool)
+    season = Season(0, DAYS)
     paths = [limit_paths(found, made, futures, season=season) for found in limits_of(made)]
     needs = needs_of(made, futures, season=season)
     levels_at = levels_of(made, paths, needs, WEIGHTS, risks={0: 0.25, 1: 0.5, 3: 0.05})

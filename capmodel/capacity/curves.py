@@ -28,6 +28,7 @@ __all__ = [
     "PodsCurve",
     "PodsOnPool",
     "PooledCaller",
+    "SumCurve",
     "curve_from_dict",
     "multiple_at",
 ]
@@ -99,8 +100,8 @@ class PooledCaller(_Curve):
 
     name: str
     pods: PodsCurve
-    per_pod: int
-    """Connections per pod: processes * pool_max."""
+    per_pod: int | float
+    """Connections per pod: processes * pool_max; or what else a pod uses of a limit."""
     surge: float = 0.0
     """Extra pods of a rollout [ratio]."""
 
@@ -151,7 +152,31 @@ class NodesCurve(_Curve):
         return zones * _whole(fill) if integer else fill
 
 
-AnyCurve = LinearCurve | BentCurve | ConnectionsCurve | NodesCurve
+class NodesOfPool(_Curve):
+    """A pool's nodes and what one of them uses of a limit."""
+
+    per_node: float
+    nodes: NodesCurve
+
+
+class SumCurve(_Curve):
+    """``usage = (line + sum over pods + sum over nodes) * imbalance``: a declared limit."""
+
+    kind: Literal["sum"] = "sum"
+    line: LinearCurve
+    pods: tuple[PooledCaller, ...] = ()
+    pools: tuple[NodesOfPool, ...] = ()
+    imbalance_x: float = 1.0
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the usage at a multiple [the limit's unit]."""
+        total = self.line.usage(x, integer=integer)
+        total += sum(caller.connections(x, integer=integer) for caller in self.pods)
+        total += sum(p.per_node * p.nodes.usage(x, integer=integer) for p in self.pools)
+        return total * self.imbalance_x
+
+
+AnyCurve = LinearCurve | BentCurve | ConnectionsCurve | NodesCurve | SumCurve
 Curve = Annotated[AnyCurve, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[AnyCurve] = TypeAdapter(Curve)
 

@@ -1,9 +1,9 @@
-"""The estate ready to be loaded: every limit as one object, and its usage on every path and day.
+"""The estate ready to be loaded: what every part uses and offers, and each limit as one object.
 
-This module answers: which limits are there, how full is each in the busiest minute of each day, and
-how many pods and nodes would each hold row of the policy need? A limit is a usage function of loads
-and provisioned units, a hard value and a policy, whatever it bounds (cores, memory, connections,
-nodes, a partner's quota). It knows no money.
+This module answers: which pods follow from load, at which rate under each row of the policy, and
+which services stand on a pool? A limit is a usage function of loads and provisioned units, a hard
+value and a policy, whatever it bounds (cores, memory, connections, nodes, a partner's quota). Usage
+on paths: `evaluate`. It knows no money.
 
 Shapes: D draws, N local days.
 """
@@ -11,35 +11,88 @@ Shapes: D draws, N local days.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from capmodel.capacity.curves import (
-    AnyCurve,
-    PodsCurve,
-    PooledCaller,
-)
+from capmodel.capacity.curves import AnyCurve, PodsCurve, PooledCaller
 from capmodel.capacity.nodes import Usable
-from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.use import DatabaseUse, PodUse, ServiceUse, targets_of
 from capmodel.errors import InputError
 from capmodel.schema import Basis
 from capmodel.topology import Hold
 
 if TYPE_CHECKING:
-    from capmodel.capacity.loads import Loads
-    from capmodel.topology import Topology
+    from capmodel.topology import Policy, Topology
 
 
-__all__ = ["Estate", "Limit", "nodes_needed", "pods_needed", "usage_of", "zone_fill"]
+__all__ = ["AUTOSCALED", "SATURATED", "DeclaredBound", "Estate", "Limit", "PodRates", "pod_rates"]
 
-LimitName = Literal["cpu_cores", "memory_gib", "replicas", "connections", "quota", "nodes"]
+LimitKind = Literal[
+    "pods", "replicas", "database_cores", "connections", "quota", "nodes", "database", "declared"
+]
+"""How usage follows from loads: see :func:`capmodel.capacity.evaluate.usage_of`."""
 AUTOSCALED = Hold(failure="none", quantile=0.5, up_to="utilization")
 """The row whose target the autoscaler runs at: the mean of the pods at the planned utilization."""
 SATURATED = Hold(failure="none", quantile="1-risk", up_to="hard")
 """The row at which requests are lost: the hottest pod full."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodRates:
+    """How pods follow from load: a rate per draw, service and hold row."""
+
+    by_row: Mapping[tuple[str, Hold], np.ndarray]
+    """Pods per unit of load, unrounded, shape (D, 1) [pods per 1/s]; inf where none suffices."""
+    infeasible: Mapping[str, tuple[PodUse, Hold]]
+    """Services whose idle pods exceed a target by themselves: by which resource, in which row."""
+
+
+def pod_rates(topology: Topology, services: Mapping[str, ServiceUse]) -> PodRates:
+    """Return the rates of every service under the policy's rows and the two that always count."""
+    policy = topology.policy
+    rows = tuple(dict.fromkeys((AUTOSCALED, *policy.hold, SATURATED)))
+    known = {name: service for name, service in services.items() if service.known}
+    return PodRates(
+        by_row={
+            (name, hold): rate_under(service, hold, policy)
+            for name, service in known.items()
+            for hold in rows
+        },
+        infeasible={
+            name: over
+            for name, service in services.items()
+            if (over := _infeasible_use(service, rows, policy)) is not None
+        },
+    )
+
+
+def rate_under(service: ServiceUse, hold: Hold, policy: Policy) -> np.ndarray:
+    """Return a service's pods per unit of load under a row, shape (D, 1) [pods per 1/s]."""
+    return service.pods(np.ones((1, 1)), targets=targets_of(hold, policy), hard=hold.is_hard)
+
+
+def _infeasible_use(
+    service: ServiceUse, rows: tuple[Hold, ...], policy: Policy
+) -> tuple[PodUse, Hold] | None:
+    """Return the (resource, row) that no number of pods keeps, None where all hold."""
+    for hold in rows:
+        use = service.infeasible(targets_of(hold, policy), hard=hold.is_hard)
+        if use is not None:
+            return use, hold
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredBound:
+    """A declared limit's bound, and what a node of each pool uses of it."""
+
+    hard: float
+    """[the limit's unit]."""
+    per_node: Mapping[str, float]
+    lead_days: int
+    source: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +101,7 @@ class Estate:
 
     topology: Topology
     services: Mapping[str, ServiceUse]
+    rates: PodRates
     databases: Mapping[str, DatabaseUse]
     nodes: Mapping[str, Usable]
     today: Mapping[str, float]
@@ -60,6 +114,25 @@ class Estate:
     max_connections: Mapping[str, float]
     call_basis: Mapping[str, Basis]
     """Evidence of a node's calls and demand."""
+    declared: Mapping[str, DeclaredBound]
+    """Bounds of the topology's own limits, resolved against the catalog."""
+    draws: slice = field(default_factory=lambda: slice(None))
+    """Which draws of the coefficients are meant: those of the loads at hand."""
+
+    def take(self, draws: slice, days: slice) -> Estate:
+        """Return the estate for the loads of some draws and days."""
+        return replace(self, draws=draws, surge=self.surge[days])
+
+    def rate(self, name: str, hold: Hold) -> np.ndarray:
+        """Return pods per unit of load under a row, shape (D, 1) or (1, 1) [pods per 1/s]."""
+        rate = self.rates.by_row.get((name, hold))
+        if rate is None:
+            rate = rate_under(self.services[name], hold, self.topology.policy)
+        return self.drawn(rate)
+
+    def drawn(self, coefficient: np.ndarray) -> np.ndarray:
+        """Return the draws that are meant of a coefficient of shape (D, 1) or (1, 1)."""
+        return coefficient if len(coefficient) == 1 else coefficient[self.draws]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +140,8 @@ class Limit:
     """One bound on a usage."""
 
     node: str
-    name: LimitName
+    name: str
+    kind: LimitKind
     unit: str
     tier: int
     hard: float
@@ -83,6 +157,10 @@ class Limit:
     """False where usage was fitted and follows something else than the load: no GREEN then."""
     own_saturation: AnyCurve | None = None
     """Usage as the hard value sees it, where it differs: the hottest pod, nodes of full pods."""
+    lead_days: int = 0
+    """Days from asking for more to having it."""
+    source: str = ""
+    """Where the hard value comes from."""
 
     @property
     def saturation(self) -> AnyCurve:
@@ -131,7 +209,7 @@ def pooled_callers(estate: Estate, name: str) -> tuple[PooledCaller, ...]:
 def _has_pods(estate: Estate, name: str) -> bool:
     """Return whether a service's pods are a number: they follow from load, or the maximum holds."""
     service = estate.services[name]
-    return service.known and (service.maximum is not None or infeasible_use(estate, name) is None)
+    return service.known and (service.maximum is not None or name not in estate.rates.infeasible)
 
 
 def pool_services(estate: Estate, pool: str) -> tuple[str, ...]:
@@ -145,194 +223,14 @@ def pool_services(estate: Estate, pool: str) -> tuple[str, ...]:
         if service.pool == pool
         and service.pod is not None
         and estate.services[name].known
-        and infeasible_use(estate, name) is None
+        and name not in estate.rates.infeasible
     )
-
-
-def infeasible_use(estate: Estate, name: str) -> tuple[PodUse, Hold] | None:
-    """Return the (resource, row) that no number of pods of a service keeps, None where all hold."""
-    policy = estate.topology.policy
-    for hold in (AUTOSCALED, *policy.hold, SATURATED):
-        targets = targets_of(hold, policy)
-        use = estate.services[name].infeasible(targets, hard=hold.up_to == "hard")
-        if use is not None:
-            return use, hold
-    return None
 
 
 def pod_requests(estate: Estate, name: str) -> tuple[float, float, float]:
     """Return cores, GiB and pods (1) that one pod of a service takes from a node."""
     pod = estate.topology.services[name].pod
     return (pod.cpu_cores, pod.memory_gib, 1.0) if pod else (0.0, 0.0, 1.0)
-
-
-def database_rates(
-    estate: Estate, name: str, loads: Mapping[str, np.ndarray | float]
-) -> tuple[np.ndarray | float, np.ndarray | float]:
-    """Return (reads, writes) that reach a database's writer, for its callers' loads [1/s]."""
-    database = estate.topology.databases[name]
-    on_writer = 1.0 - database.reads_on_readers
-    reads: np.ndarray | float = 0.0
-    writes: np.ndarray | float = 0.0
-    for user, caller in database.used_by.items():
-        reads = reads + loads[user] * caller.reads * on_writer
-        writes = writes + loads[user] * caller.writes
-    return reads, writes
-
-
-def usage_of(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
-    """Return a limit's usage in the busiest minute of each day, without failures.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (D, N) [the limit's unit].
-    """
-    if limit.name == "quota":
-        return loads.day_peak(limit.node)
-    if limit.name == "nodes":
-        return nodes_needed(estate, loads, limit.node, AUTOSCALED)
-    if limit.node in estate.databases and limit.name == "cpu_cores":
-        return _database_cores(estate, loads, limit.node)
-    if limit.name == "connections":
-        return _connections(estate, loads, limit.node)
-    if limit.name == "replicas":
-        targets = targets_of(AUTOSCALED, estate.topology.policy)
-        service = estate.services[limit.node]
-        return ceil_units(service.pods(loads.day_peak(limit.node), targets=targets, hard=False))
-    return _service_usage(limit, estate, loads)
-
-
-def saturation_of(limit: Limit, estate: Estate, loads: Loads, usage: np.ndarray) -> np.ndarray:
-    """Return what is compared with the hard value in the busiest minute of each day.
-
-    The hottest pod for limits of pods; for nodes, those that hold the pods when each is full: pods
-    at the planned utilization that find no node wait, and the others run hotter until they are.
-
-    Parameters
-    ----------
-    limit, estate, loads
-        As :func:`usage_of` takes them.
-    usage
-        What that returned, shape (D, N).
-    """
-    if limit.name == "nodes":
-        return nodes_needed(estate, loads, limit.node, SATURATED)
-    return usage if limit.imbalance_x == 1.0 else usage * limit.imbalance_x
-
-
-def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
-    service = estate.services[limit.node]
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
-    load = loads.day_peak(limit.node)
-    pods: np.ndarray | float = float(service.maximum or 0)
-    if service.maximum is None:
-        wanted = autoscaled_pods(estate, limit.node, load)
-        pods = np.where(np.isfinite(wanted), wanted, 0.0)  # where none suffices: infeasible_use
-    per_pod = service.load_per_pod(targets)
-    # A line that bends upwards is the larger of two.
-    lines = [
-        use.per_pod_draws * pods + use.per_request_at(per_pod) * load
-        for use in service.uses_of(limit.name)
-    ]
-    return np.asarray(np.maximum.reduce(lines))
-
-
-def database_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
-    """Return the roots' loads in the minute of the day in which a database's writer is busiest."""
-    database = estate.topology.databases[name]
-    _, per_read, per_write = estate.databases[name].central
-    on_writer = 1.0 - database.reads_on_readers
-    mix = {
-        user: max(caller.reads * on_writer * per_read + caller.writes * per_write, 1e-12)
-        for user, caller in database.used_by.items()
-    }
-    return loads.instant(mix)
-
-
-def _database_cores(estate: Estate, loads: Loads, name: str) -> np.ndarray:
-    instant = database_instant(estate, loads, name)
-    callers = {user: loads.at(user, instant) for user in estate.topology.databases[name].used_by}
-    reads, writes = database_rates(estate, name, callers)
-    cores = estate.databases[name].cores(np.asarray(reads), np.asarray(writes))
-    return np.broadcast_to(cores, (len(cores), len(loads.dates)))  # without callers: idle each day
-
-
-def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
-    """Return the roots' loads in the minute of the day with the most connections to a database."""
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
-    mix = {
-        caller.name: caller.per_pod
-        * max(min(estate.services[caller.name].pods_per_load(targets), 1e9), 1e-12)
-        for caller in pooled_callers(estate, name)
-    }
-    return loads.instant(mix)
-
-
-def autoscaled_pods(estate: Estate, name: str, load: np.ndarray) -> np.ndarray:
-    """Return the pods that the autoscaler runs at a load: at its target, within its bounds."""
-    service = estate.services[name]
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
-    pods = service.pods(load, targets=targets, hard=False)
-    ceiling = np.inf if service.maximum is None else service.maximum
-    return np.asarray(np.clip(ceil_units(pods), service.minimum, ceiling))
-
-
-def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
-    instant = connections_instant(estate, loads, name)
-    total: np.ndarray | float = 0.0
-    for caller in pooled_callers(estate, name):
-        pods = autoscaled_pods(estate, caller.name, loads.at(caller.name, instant))
-        total = total + ceil_units(pods * (1 + estate.surge[None, :])) * caller.per_pod
-    return np.asarray(total)
-
-
-def pods_needed(estate: Estate, loads: Loads, name: str, hold: Hold) -> np.ndarray:
-    """Return the pods that a hold row asks of a service each day, unrounded, shape (D, N).
-
-    Before zone cover and before the autoscaler's bounds.
-    """
-    targets = targets_of(hold, estate.topology.policy)
-    return estate.services[name].pods(
-        loads.day_peak(name), targets=targets, hard=hold.up_to == "hard"
-    )
-
-
-def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarray]:
-    """Return the roots' loads in the minute of the day in which a pool holds the most pods."""
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
-    node = estate.nodes[pool]
-    mix = {}
-    for name in pool_services(estate, pool):
-        cores, gib, _ = pod_requests(estate, name)
-        share = max(cores / node.cpu_cores, gib / node.memory_gib, 1.0 / node.pods)
-        mix[name] = max(min(estate.services[name].pods_per_load(targets), 1e9) * share, 1e-12)
-    return loads.instant(mix)
-
-
-def pool_pods_per_zone(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    hold: Hold,
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, np.ndarray]:
-    """Return each service's pods in one surviving zone under a hold row, shape (D, N).
-
-    `instant` is the pool's :func:`pool_instant` where it is known already.
-    """
-    zones = estate.topology.pools[pool].zones
-    left = surviving_zones(zones, hold, pool)
-    instant = pool_instant(estate, loads, pool) if instant is None else instant
-    targets = targets_of(hold, estate.topology.policy)
-    per_zone = {}
-    for name in pool_services(estate, pool):
-        pods = estate.services[name].pods(
-            loads.at(name, instant), targets=targets, hard=hold.up_to == "hard"
-        )
-        least = ceil_units(estate.services[name].minimum / zones)
-        per_zone[name] = np.maximum(ceil_units(pods / left), least)
-    return per_zone
 
 
 def surviving_zones(zones: int, hold: Hold, pool: str) -> int:
@@ -346,46 +244,3 @@ def surviving_zones(zones: int, hold: Hold, pool: str) -> int:
             do="Add zones to the pool or lower lose_zones in policy.hold.",
         )
     return left
-
-
-def zone_fill(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    hold: Hold,
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> np.ndarray:
-    """Return the nodes of one surviving zone that a hold row asks of a pool each day, unrounded.
-
-    ``max over cores, GiB and pods of sum of the zone's requests / usable``, pods being whole: the
-    lower bound of the packing, which :func:`capmodel.capacity.nodes.pack_zone` then confirms on the
-    path that sizes the pool.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (D, N) [nodes].
-    """
-    node = estate.nodes[pool]
-    usable = (node.cpu_cores, node.memory_gib, float(node.pods))
-    per_zone = pool_pods_per_zone(estate, loads, pool, hold, instant)
-    fill: np.ndarray | float = 0.0
-    for k, offered in enumerate(usable):
-        total = sum(pods * pod_requests(estate, name)[k] for name, pods in per_zone.items())
-        fill = np.maximum(fill, np.asarray(total) / offered)
-    return np.asarray(fill)
-
-
-def nodes_needed(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    hold: Hold,
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> np.ndarray:
-    """Return the whole nodes of all zones that a hold row asks of a pool each day, shape (D, N).
-
-    Zones hold equal counts: ``zones * ceil(zone_fill)``.
-    """
-    fill = zone_fill(estate, loads, pool, hold, instant)
-    return np.asarray(estate.topology.pools[pool].zones * ceil_units(fill))

@@ -1,7 +1,7 @@
 """Every limit of an estate as one kind of object.
 
 This module answers: what bounds what, at which value, how much of it is planned, and how does the
-usage grow with the multiple of today's traffic? Usage on paths comes from `estate`.
+usage grow with the multiple of today's traffic? Usage on paths comes from `evaluate`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from capmodel.capacity.curves import (
     ConnectionsCurve,
     LinearCurve,
     NodesCurve,
+    NodesOfPool,
     PodsOnPool,
+    PooledCaller,
+    SumCurve,
 )
 from capmodel.capacity.estate import (
     AUTOSCALED,
     SATURATED,
     Estate,
     Limit,
-    database_rates,
     pod_requests,
     pods_curve,
     pool_services,
     pooled_callers,
 )
+from capmodel.capacity.evaluate import database_rates
 from capmodel.capacity.use import PodUse, ServiceUse, targets_of
 from capmodel.schema import worst_basis
 from capmodel.topology import Hold
@@ -43,6 +46,7 @@ def limits_of(estate: Estate) -> tuple[Limit, ...]:
         limits += _database_limits(estate, name)
     limits += [_quota_limit(estate, name) for name in topology.externals]
     limits += [_nodes_limit(estate, name) for name in topology.pools if pool_services(estate, name)]
+    limits += [_declared_limit(estate, name) for name in topology.limits]
     return tuple(limits)
 
 
@@ -59,7 +63,8 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
         limits.append(
             Limit(
                 node=name,
-                name="cpu_cores" if resource == "cpu_cores" else "memory_gib",
+                name=resource,
+                kind="pods",
                 unit="cores" if resource == "cpu_cores" else "GiB",
                 tier=estate.topology.tier_of(name),
                 hard=bound * use.request,
@@ -69,6 +74,7 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
                 curve=_curve(lines, 1.0),
                 follows_load=use.follows_load,
                 own_saturation=_curve(lines, service.imbalance_x),
+                source=f"topology, {name}.replicas.max x pod",
             )
         )
     return limits
@@ -97,6 +103,7 @@ def _replicas_limit(estate: Estate, name: str) -> Limit:
     return Limit(
         node=name,
         name="replicas",
+        kind="replicas",
         unit="pods",
         tier=estate.topology.tier_of(name),
         hard=math.nan if service.maximum is None else float(service.maximum),
@@ -104,6 +111,7 @@ def _replicas_limit(estate: Estate, name: str) -> Limit:
         imbalance_x=1.0,
         basis=worst_basis([service.basis, estate.call_basis[name]]),
         curve=LinearCurve(constant=0.0, slope=per_load * estate.today[name]),
+        source=f"topology, {name}.replicas.max",
     )
 
 
@@ -121,6 +129,7 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
             Limit(
                 node=name,
                 name="cpu_cores",
+                kind="database_cores",
                 unit="cores",
                 tier=tier,
                 hard=estate.database_cores[name],
@@ -131,6 +140,7 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
                     constant=idle, slope=float(per_read * reads + per_write * writes)
                 ),
                 follows_load=use.follows_load,
+                source=f"catalog, {database.db_class}",
             )
         )
     callers = pooled_callers(estate, name)
@@ -139,6 +149,7 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
             Limit(
                 node=name,
                 name="connections",
+                kind="connections",
                 unit="connections",
                 tier=tier,
                 hard=estate.max_connections[name],
@@ -146,6 +157,9 @@ def _database_limits(estate: Estate, name: str) -> list[Limit]:
                 imbalance_x=1.0,
                 basis=worst_basis([basis, *(estate.services[c.name].basis for c in callers)]),
                 curve=ConnectionsCurve(callers=callers),
+                source=f"catalog, {database.db_class}"
+                if database.max_connections is None
+                else f"topology, {name}.max_connections",
             )
         )
     return limits
@@ -156,6 +170,7 @@ def _quota_limit(estate: Estate, name: str) -> Limit:
     return Limit(
         node=name,
         name="quota",
+        kind="quota",
         unit="1/s",
         tier=estate.topology.tier_of(name),
         hard=external.limit_rps,
@@ -163,6 +178,8 @@ def _quota_limit(estate: Estate, name: str) -> Limit:
         imbalance_x=1.0,
         basis=estate.call_basis[name],
         curve=LinearCurve(constant=0.0, slope=estate.today[name]),
+        lead_days=external.lead_days,
+        source=f"topology, {name}.limit_rps",
     )
 
 
@@ -173,6 +190,7 @@ def _nodes_limit(estate: Estate, name: str) -> Limit:
     return Limit(
         node=name,
         name="nodes",
+        kind="nodes",
         unit="nodes",
         tier=estate.topology.tier_of(name),
         hard=math.nan if bound is None else float(bound),
@@ -183,6 +201,7 @@ def _nodes_limit(estate: Estate, name: str) -> Limit:
         ),
         curve=_nodes_curve(estate, name, AUTOSCALED),
         own_saturation=_nodes_curve(estate, name, SATURATED),
+        source=f"topology, {name}.max, or the nodes of today",
     )
 
 
@@ -200,4 +219,44 @@ def _nodes_curve(estate: Estate, name: str, hold: Hold) -> NodesCurve:
             )
             for m in pool_services(estate, name)
         ),
+    )
+
+
+def _declared_limit(estate: Estate, name: str) -> Limit:
+    declared, bound = estate.topology.limits[name], estate.declared[name]
+    policy = estate.topology.policy.utilization.quota
+    users = estate.topology.users_of_limit(name)
+    loads = sum(per * estate.today[node] for node, per in declared.per_request.items())
+    curve = SumCurve(
+        line=LinearCurve(constant=declared.constant, slope=loads),
+        pods=tuple(
+            PooledCaller(
+                name=service,
+                pods=pods_curve(estate, service),
+                per_pod=per_pod,
+                surge=estate.season_surge,
+            )
+            for service, per_pod in declared.per_pod.items()
+            if estate.services[service].known and service not in estate.rates.infeasible
+        ),
+        pools=tuple(
+            NodesOfPool(per_node=per_node, nodes=_nodes_curve(estate, pool, AUTOSCALED))
+            for pool, per_node in bound.per_node.items()
+        ),
+    )
+    hottest = curve.model_copy(update={"imbalance_x": declared.imbalance_x})
+    return Limit(
+        node=name,
+        name="usage",
+        kind="declared",
+        unit=declared.unit,
+        tier=estate.topology.tier_of(name),
+        hard=bound.hard,
+        policy_x=policy if declared.policy_x is None else declared.policy_x,
+        imbalance_x=declared.imbalance_x,
+        basis=worst_basis(["assumed", *(estate.call_basis[u] for u in users)]),
+        curve=curve,
+        own_saturation=hottest if declared.imbalance_x > 1 else None,
+        lead_days=bound.lead_days,
+        source=bound.source,
     )

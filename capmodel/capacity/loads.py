@@ -10,9 +10,9 @@ Shapes: D draws, N local days, H hours of a day (1 where only day peaks are know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ __all__ = [
     "stated_peak_factor",
 ]
 
+Value = TypeVar("Value")
+Taken = TypeVar("Taken")
 Weights = Mapping[str, np.ndarray]
 """Root to the node's requests per root event, shape (D, N) or (1, 1)."""
 
@@ -70,6 +72,38 @@ class RootMinutes:
     """Busiest minute of the day / mean of its hour, shape (D, N) [ratio]."""
     minutes: np.ndarray | None
     """Busiest minute of each hour, shape (D, N, H) [1/s]; None where one root feeds each node."""
+
+    def take(self, draws: slice, days: slice) -> RootMinutes:
+        """Return these draws and days; `root` stays whole."""
+        minutes = None if self.minutes is None else taken(self.minutes, draws, days)
+        return replace(
+            self,
+            day_peak=taken(self.day_peak, draws, days),
+            burst_x=taken(self.burst_x, draws, days),
+            minutes=minutes,
+        )
+
+
+def taken(values: np.ndarray, draws: slice, days: slice) -> np.ndarray:
+    """Return a view of some draws and days of an array that may be broadcast along either."""
+    rows = values if len(values) == 1 else values[draws]
+    return rows if rows.shape[1] == 1 else rows[:, days]
+
+
+class _Lazily(Mapping[str, Taken]):
+    """A mapping of the same keys, each value made when it is asked for."""
+
+    def __init__(self, base: Mapping[str, Value], made: Callable[[Value], Taken]) -> None:
+        self._base, self._made = base, made
+
+    def __getitem__(self, key: str) -> Taken:
+        return self._made(self._base[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._base)
+
+    def __len__(self) -> int:
+        return len(self._base)
 
 
 def root_minutes(root: RootPaths, burst: np.ndarray, *, keep_hours: bool) -> RootMinutes:
@@ -219,6 +253,28 @@ class Loads:
 
     It multiplies the node's own load, not what the node calls; nodes without one follow the roots.
     """
+
+    def take(self, draws: slice, days: slice) -> Loads:
+        """Return the loads of some draws and days, as views; what is not asked for costs nothing.
+
+        Examples
+        --------
+        One path and day: ``loads.take(slice(d, d + 1), slice(n, n + 1))``.
+        """
+
+        def part(values: np.ndarray) -> np.ndarray:
+            return taken(values, draws, days)
+
+        def parts(weights: Weights) -> Weights:
+            return {root: part(weight) for root, weight in weights.items()}
+
+        return Loads(
+            dates=self.dates[days],
+            roots=_Lazily(self.roots, lambda root: root.take(draws, days)),
+            factor=_Lazily(self.factor, part),
+            weights=_Lazily(self.weights, parts),
+            remainder=_Lazily(self.remainder, part),
+        )
 
     def root_peak(self, root: str) -> np.ndarray:
         """Return a root's busiest minute of each day, shape (D, N) [1/s]."""

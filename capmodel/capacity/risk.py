@@ -9,6 +9,7 @@ Mixture: scenarios are strata. Draw d of scenario s has weight ``probability_s /
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
     "first_breach",
     "first_limit",
     "mixture_quantile",
+    "mixture_quantiles",
     "probability",
     "standard_error",
     "union_level",
@@ -64,9 +66,27 @@ def mixture_quantile(values: np.ndarray, q: float, weights: np.ndarray) -> tuple
     weights
         Probability of each scenario, shape (scenarios,).
     """
+    return mixture_quantiles(values, (q,), weights)[0]
+
+
+def mixture_quantiles(
+    values: np.ndarray, qs: Sequence[float], weights: np.ndarray
+) -> list[tuple[int, int]]:
+    """Return :func:`mixture_quantile` at several probabilities."""
     draws = values.shape[1]
-    flat = order_statistic(values.ravel(), q, np.repeat(weights / draws, draws))
-    return flat // draws, flat % draws
+    alone = np.flatnonzero(weights)
+    if len(alone) == 1:
+        only = int(alone[0])
+        return [(only, order_statistic(values[only], q)) for q in qs]
+    flat = values.ravel()
+    order = np.argsort(flat, kind="stable")
+    cumulative = np.cumsum(np.repeat(weights / draws, draws)[order])
+    found = []
+    for q in qs:
+        position = np.searchsorted(cumulative, q * cumulative[-1] * (1 - 1e-12), side="left")
+        at = int(order[min(int(position), len(order) - 1)])
+        found.append((at // draws, at % draws))
+    return found
 
 
 def union_level(needs: np.ndarray, weights: np.ndarray, risk: float) -> float:
@@ -119,7 +139,7 @@ class FirstBreach:
     """Usage / limit on that day, shape (draws,); 0 where never."""
 
 
-def first_breach(usage: np.ndarray, hard: float) -> FirstBreach:
+def first_breach(usage: np.ndarray, hard: float, *, peak: np.ndarray | None = None) -> FirstBreach:
     """Return the first day on which usage exceeds a limit, path by path.
 
     Parameters
@@ -128,7 +148,11 @@ def first_breach(usage: np.ndarray, hard: float) -> FirstBreach:
         Busiest minute of each day, shape (D, N) [the limit's unit].
     hard
         The limit [the same unit].
+    peak
+        The largest usage of each path, shape (D,), where it is known already.
     """
+    if peak is not None and not (peak > hard).any():
+        return FirstBreach(day=np.full(len(usage), usage.shape[1]), ratio=np.zeros(len(usage)))
     over = usage > hard
     never = ~over.any(axis=1)
     day = np.where(never, usage.shape[1], over.argmax(axis=1))

@@ -15,30 +15,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capmodel.capacity.estate import (
-    SATURATED,
-    Estate,
-    Limit,
-    pods_needed,
+from capmodel.capacity.estate import AUTOSCALED, SATURATED, Estate, Limit, pool_services
+from capmodel.capacity.evaluate import (
     pool_instant,
-    pool_services,
     saturation_of,
     usage_of,
-    zone_fill,
+    zone_fills,
 )
 from capmodel.capacity.replicas import ceil_units, zone_cover
 from capmodel.capacity.risk import FirstBreach, first_breach, mixture_quantile, union_level
-from capmodel.schema import order_statistic
 
 if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
     from capmodel.topology import Hold
 
 
+OWN_NEED = frozenset({"connections", "quota", "database_cores", "database", "declared"})
+"""Limits whose usage is what must be provisioned; pods and nodes have needs of their own."""
+
 __all__ = [
     "HoldNeed",
     "LimitPaths",
     "Needs",
+    "Season",
     "hold_needs",
     "levels_of",
     "limit_paths",
@@ -48,67 +47,111 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Season:
+    """The local days that risk is counted over: consecutive columns of the horizon."""
+
+    start: int
+    end: int
+    """Exclusive."""
+
+    @property
+    def days(self) -> slice:
+        """The season's columns."""
+        return slice(self.start, self.end)
+
+    @property
+    def never(self) -> int:
+        """What stands for a day that does not come."""
+        return -1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LimitPaths:
-    """A limit's usage under every scenario, summarised path by path."""
+    """A limit's usage under every scenario, summarised path by path over the season."""
 
     limit: Limit
     season_peak: np.ndarray
     """Busiest minute of the season, shape (S, D) [the limit's unit]."""
     peak_day: np.ndarray
-    """Index of the day it falls on, shape (S, D)."""
-    day_p50: np.ndarray
-    """P50 of each day's busiest minute, shape (S, N) [the limit's unit]."""
+    """Index of the day of the horizon it falls on, shape (S, D)."""
+    policy_day: np.ndarray
+    """First day whose P50 exceeds the policy, index of the horizon, -1 for none, shape (S,)."""
     full_peak: np.ndarray
     """The season's largest usage as the hard value sees it, shape (S, D) [the limit's unit]."""
-    full_day_p50: np.ndarray
-    """P50 of each day's usage as the hard value sees it, shape (S, N) [the limit's unit]."""
+    hard_day: np.ndarray
+    """First day whose P50, as the hard value sees it, exceeds that value; as `policy_day`."""
     breaches: tuple[FirstBreach, ...]
-    """First breach of the hard value within the season, one per scenario."""
+    """First breach of the hard value within the season, one per scenario; days of the season."""
 
 
 def limit_paths(
-    limit: Limit, estate: Estate, loads: Sequence[Loads], *, season: np.ndarray
+    limit: Limit,
+    estate: Estate,
+    loads: Sequence[Loads],
+    *,
+    season: Season,
+    fills: Sequence[Mapping[Hold, np.ndarray]] | None = None,
 ) -> LimitPaths:
-    """Return a limit's summary over scenarios; the full day matrix is not kept.
+    """Return a limit's summary over scenarios; the day matrices are not kept.
 
     Parameters
     ----------
     limit, estate
-        The limit and what it bounds.
+        The limit and what it bounds, the estate for the season's days.
     loads
-        One per scenario.
+        One per scenario, of the season's days.
     season
-        Which days belong to the season, shape (N,).
+        Where these days stand in the horizon.
+    fills
+        For a limit of nodes, the fill of a zone by row, one mapping per scenario, where known.
     """
-    inside = np.flatnonzero(season)
-    peaks, days, medians, full_peaks, full_medians, breaches = [], [], [], [], [], []
-    for load in loads:
-        usage = usage_of(limit, estate, load)
-        full = saturation_of(limit, estate, load, usage)
-        in_season = usage[:, inside]
-        best = in_season.argmax(axis=1)
-        peaks.append(in_season[np.arange(len(best)), best])
-        days.append(inside[best])
-        medians.append(_median(usage))
-        full_peaks.append(full[:, inside].max(axis=1))
-        full_medians.append(medians[-1] if full is usage else _median(full))
-        breaches.append(first_breach(full[:, inside], limit.hard))
+    peaks, days, full_peaks, breaches = [], [], [], []
+    policy_days, hard_days = [], []
+    for s, load in enumerate(loads):
+        usage, full = _day_usage(limit, estate, load, None if fills is None else fills[s])
+        best = usage.argmax(axis=1)
+        peaks.append(usage[np.arange(len(best)), best])
+        days.append(season.start + best)
+        full_peak = peaks[-1] if full is usage else full.max(axis=1)
+        full_peaks.append(full_peak)
+        policy_days.append(_first_median_above(usage, limit.policy, peaks[-1], season))
+        hard_days.append(_first_median_above(full, limit.hard, full_peak, season))
+        breaches.append(first_breach(full, limit.hard, peak=full_peak))
     return LimitPaths(
         limit=limit,
         season_peak=np.stack(peaks),
         peak_day=np.stack(days),
-        day_p50=np.stack(medians),
+        policy_day=np.array(policy_days),
         full_peak=np.stack(full_peaks),
-        full_day_p50=np.stack(full_medians),
+        hard_day=np.array(hard_days),
         breaches=tuple(breaches),
     )
 
 
-def _median(days: np.ndarray) -> np.ndarray:
-    """Return each day's P50 over the draws, an order statistic, shape (N,)."""
+def _day_usage(
+    limit: Limit, estate: Estate, load: Loads, fills: Mapping[Hold, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return usage, and usage as the hard value sees it, in each day's busiest minute."""
+    if fills is not None:
+        zones = estate.topology.pools[limit.node].zones
+        usage, full = (zones * ceil_units(fills[row]) for row in (AUTOSCALED, SATURATED))
+        return usage, full
+    usage = usage_of(limit, estate, load)
+    return usage, saturation_of(limit, estate, load, usage)
+
+
+def _first_median_above(days: np.ndarray, bound: float, peak: np.ndarray, season: Season) -> int:
+    """Return the first day of the horizon whose P50 over the draws exceeds a bound, -1 for none.
+
+    The P50 is an order statistic: it exceeds the bound where so many draws do that the lower middle
+    one is among them. Counting spares the sorting.
+    """
+    if not (peak > bound).any():
+        return season.never
     middle = (len(days) - 1) // 2
-    return np.asarray(np.partition(days, middle, axis=0)[middle])
+    over = (days > bound).sum(axis=0) >= len(days) - middle
+    return season.start + int(over.argmax()) if over.any() else season.never
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,58 +162,73 @@ class Needs:
     """The policy's rows; a row at saturation is added to the arrays where the policy has none."""
     saturated: int
     """Which row of the arrays is at saturation: the hottest pod full, no failure."""
+    load_peak: Mapping[str, np.ndarray]
+    """Service to its busiest minute of the season, shape (S, D) [1/s]."""
     pods: Mapping[str, np.ndarray]
     """Service to pods before zones, shape (holds, S, D)."""
     nodes: Mapping[str, np.ndarray]
     """Pool to nodes of one zone, shape (holds, S, D)."""
     pods_day: Mapping[str, np.ndarray]
+    """The day of each need, shape (S, D): pods are proportional to load in every row."""
     nodes_day: Mapping[str, np.ndarray]
-    """The day of each need, the same shapes."""
+    """The day of each need, shape (holds, S, D)."""
+    fills: Mapping[str, tuple[Mapping[Hold, np.ndarray], ...]]
+    """Pool to nodes of one zone by row, shape (D, days of the season), one per scenario."""
     instants: Mapping[str, tuple[Mapping[str, np.ndarray], ...]]
-    """Pool to the roots' loads in its busiest minute of each day, one per scenario."""
+    """Pool to the roots' loads in its busiest minute of each season day, one per scenario."""
 
 
-def needs_of(estate: Estate, loads: Sequence[Loads], *, season: np.ndarray) -> Needs:
-    """Return what every hold row asks of every service and pool, path by path."""
+def needs_of(estate: Estate, loads: Sequence[Loads], *, season: Season) -> Needs:
+    """Return what every hold row asks of every service and pool, path by path.
+
+    `estate` and `loads` are those of the season's days.
+    """
     holds = estate.topology.policy.hold
     row = hard_row(holds)
-    rows_asked = holds if row is not None else (*holds, SATURATED)
-    inside = np.flatnonzero(season)
-
-    def peak(days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        best = days[:, inside].argmax(axis=1)
-        return days[np.arange(len(days)), inside[best]], inside[best]
-
-    def pods_of(name: str, hold: Hold) -> list[np.ndarray]:
-        return [pods_needed(estate, load, name, hold) for load in loads]
-
-    def nodes_of(name: str, hold: Hold) -> list[np.ndarray]:
-        pairs = zip(loads, instants[name], strict=True)
-        return [zone_fill(estate, load, name, hold, instant) for load, instant in pairs]
-
-    def stack(
-        need: Callable[[str, Hold], list[np.ndarray]], name: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        rows = [[peak(days) for days in need(name, hold)] for hold in rows_asked]
-        return (
-            np.stack([np.stack([value for value, _ in row]) for row in rows]),
-            np.stack([np.stack([day for _, day in row]) for row in rows]),
+    asked = holds if row is not None else (*holds, SATURATED)
+    load_peak, pods_day, pods = {}, {}, {}
+    for name in estate.topology.services:
+        days = [load.day_peak(name) for load in loads]
+        best = np.stack([d.argmax(axis=1) for d in days])
+        load_peak[name] = np.stack(
+            [d[np.arange(len(d)), b] for d, b in zip(days, best, strict=True)]
         )
-
-    services = [n for n in estate.topology.services if estate.services[n].known]
-    pools = [n for n in estate.topology.pools if pool_services(estate, n)]
-    instants = {n: tuple(pool_instant(estate, load, n) for load in loads) for n in pools}
-    pods = {name: stack(pods_of, name) for name in services}
-    nodes = {name: stack(nodes_of, name) for name in pools}
+        if estate.services[name].known:
+            pods_day[name] = season.start + best
+            pods[name] = np.stack(
+                [_times(load_peak[name], estate.rate(name, hold)[:, 0]) for hold in asked]
+            )
+    nodes, nodes_day, fills, instants = {}, {}, {}, {}
+    rows = tuple(dict.fromkeys((AUTOSCALED, SATURATED, *asked)))
+    for name in estate.topology.pools:
+        if not pool_services(estate, name):
+            continue
+        instants[name] = tuple(pool_instant(estate, load, name) for load in loads)
+        fills[name] = tuple(
+            dict(zip(rows, zone_fills(estate, load, name, rows, instant), strict=True))
+            for load, instant in zip(loads, instants[name], strict=True)
+        )
+        per_row = [[fill[hold] for fill in fills[name]] for hold in asked]
+        best = np.stack([[d.argmax(axis=1) for d in row] for row in per_row])
+        nodes_day[name] = season.start + best
+        nodes[name] = np.stack([[d.max(axis=1) for d in row] for row in per_row])
     return Needs(
         holds=holds,
-        saturated=rows_asked.index(SATURATED) if row is None else row,
-        pods={name: value for name, (value, _) in pods.items()},
-        nodes={name: value for name, (value, _) in nodes.items()},
-        pods_day={name: day for name, (_, day) in pods.items()},
-        nodes_day={name: day for name, (_, day) in nodes.items()},
+        saturated=asked.index(SATURATED) if row is None else row,
+        load_peak=load_peak,
+        pods=pods,
+        nodes=nodes,
+        pods_day=pods_day,
+        nodes_day=nodes_day,
+        fills=fills,
         instants=instants,
     )
+
+
+def _times(load: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Return load * rate, inf wherever the rate is, shape (S, D)."""
+    finite = np.isfinite(rate)
+    return np.where(finite, load * np.where(finite, rate, 0.0), np.inf)
 
 
 def hard_row(holds: Sequence[Hold]) -> int | None:
@@ -208,13 +266,13 @@ def levels_of(
     row = hard_row(needs.holds)
     by_tier: dict[int, list[np.ndarray]] = {tier: [] for tier in risks}
     for path in paths:
-        if path.limit.name in {"connections", "quota"} or path.limit.node in estate.databases:
-            by_tier[path.limit.tier].append(path.season_peak.ravel())
+        if path.limit.kind in OWN_NEED and np.isfinite(path.limit.hard):
+            by_tier[path.limit.tier].append(path.full_peak.ravel())
     if row is not None:
-        for name, need in needs.pods.items():
-            by_tier[estate.topology.tier_of(name)].append(need[row].ravel())
-        for name, need in needs.nodes.items():
-            by_tier[estate.topology.tier_of(name)].append(need[row].ravel())
+        for name, need in (*needs.pods.items(), *needs.nodes.items()):
+            tier = estate.topology.tier_of(name)
+            if needs.holds[row].holds_for(tier):
+                by_tier[tier].append(need[row].ravel())
     levels = {}
     for tier, rows in by_tier.items():
         if not rows:
@@ -223,6 +281,16 @@ def levels_of(
         draws = rows[0].size // len(weights)
         levels[tier] = union_level(np.stack(rows), np.repeat(weights / draws, draws), risks[tier])
     return levels
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """At which rows, tier and level something is sized."""
+
+    holds: tuple[Hold, ...]
+    tier: int
+    level: float
+    """The tier's sizing level, for rows at ``1-risk``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +310,7 @@ def hold_needs(
     need: np.ndarray,
     day: np.ndarray,
     *,
-    holds: Sequence[Hold],
-    level: float,
+    sized: Sized,
     weights: np.ndarray,
     whole: Callable[[float, Hold], float],
 ) -> tuple[HoldNeed, ...]:
@@ -253,21 +320,24 @@ def hold_needs(
 
     Parameters
     ----------
-    need, day
-        Need and its day, shape (holds, S, D).
-    holds
-        The policy's rows.
-    level
-        The tier's sizing level, for rows at ``1-risk``.
+    need
+        Shape (holds, S, D).
+    day
+        The day of each need, of the same shape or (S, D) where the rows share it.
+    sized
+        The policy's rows, and the tier and level that they are asked at.
     weights
         Probability of each scenario, shape (S,); a single scenario has one weight of 1.
     whole
         Units to provision for a need under a row: :func:`whole_pods` or :func:`whole_nodes`.
     """
     result = []
-    for k, hold in enumerate(holds):
-        q = level if hold.quantile == "1-risk" else hold.quantile
+    for k, hold in enumerate(sized.holds):
+        if not hold.holds_for(sized.tier):
+            continue
+        q = sized.level if hold.quantile == "1-risk" else hold.quantile
         scenario, draw = mixture_quantile(need[k], q, weights)
+        days = day if day.ndim == need.ndim - 1 else day[k]
         result.append(
             HoldNeed(
                 hold=hold,
@@ -275,7 +345,7 @@ def hold_needs(
                 units=whole(float(need[k, scenario, draw]), hold),
                 scenario=scenario,
                 draw=draw,
-                day=int(day[k, scenario, draw]),
+                day=int(days[scenario, draw]),
             )
         )
     return tuple(result)
@@ -297,8 +367,3 @@ def whole_nodes(need: float, hold: Hold, *, zones: int) -> float:
 def largest(needs: Sequence[HoldNeed]) -> HoldNeed:
     """Return the hold row that asks the most; of equals the first."""
     return max(needs, key=lambda need: need.units)
-
-
-def order_value(values: np.ndarray, q: float) -> float:
-    """Return the `q` order statistic of the draws of one scenario."""
-    return float(values[order_statistic(values, q)])

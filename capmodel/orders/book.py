@@ -120,7 +120,10 @@ class DbRequest:
 
 @dataclass(frozen=True, slots=True)
 class QuotaRequest:
-    """A higher quota of a partner: values with their unit, and days from request to grant."""
+    """A higher limit of somebody else: values with their unit, and days from request to grant.
+
+    ``of`` says what is raised: a partner's quota, or a limit of the cloud.
+    """
 
     external: str
     from_limit: float
@@ -129,6 +132,7 @@ class QuotaRequest:
     unit: str = "rps"
     because: str = ""
     fallback: str = ""
+    of: Literal["quota", "limit"] = "quota"
 
 
 def node_order(
@@ -315,7 +319,7 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
         id=f"quota:{request.external}",
         item=request.external,
         kind="quota",
-        action=f"raise the quota of {request.external} from {values[0]} to {values[1]} "
+        action=f"raise the {request.of} of {request.external} from {values[0]} to {values[1]} "
         f"{request.unit}",
         from_value=values[0],
         to_value=values[1],

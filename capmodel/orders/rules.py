@@ -100,6 +100,14 @@ class DbClassLead(_Spec):
     """Who allowed a change inside a freeze, and why; '' for none."""
 
 
+class QuotaAsk(_Spec):
+    """How much of somebody else's limit is asked for."""
+
+    ask_x: Annotated[float, Field(ge=1)] = 1.5
+    """Asked for / P50 of the likeliest scenario, at least: a request takes weeks and costs nothing
+    [ratio]."""
+
+
 class OrdersPolicy(_Spec):
     """Lead times and freezes: the section `orders` of a study.
 
@@ -120,6 +128,7 @@ class OrdersPolicy(_Spec):
     freeze: tuple[Freeze, ...] = ()
     nodes: NodeLead = Field(default_factory=NodeLead)
     db_class: DbClassLead = Field(default_factory=DbClassLead)
+    quota: QuotaAsk = Field(default_factory=QuotaAsk)
 
 
 def in_place_by(

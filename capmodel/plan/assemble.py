@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capmodel.capacity.estate import infeasible_use
-from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.use import targets_of
 from capmodel.peaks import hour_mean_undersize
+from capmodel.plan.after import exceeded_after
 from capmodel.plan.assumptions import assumptions_frame
 from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
 from capmodel.plan.explain import factors_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
+from capmodel.plan.frames_ladder import ladder_frame, shares_frame
 from capmodel.plan.frames_limits import MIXTURE, limits_frame, risk_frame
 from capmodel.plan.frames_money import (
     cost_frame,
-    quota_needed,
-    remedies_frame,
     today_usd,
     waterfall_frame,
 )
 from capmodel.plan.frames_orders import orders_frame
 from capmodel.plan.frames_overlays import overlays_frame
+from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_supply import (
     databases_frame,
     nodes_frame,
@@ -40,7 +39,6 @@ from capmodel.schema import Finding, Findings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from capmodel.capacity.sizing import LimitPaths
     from capmodel.capacity.use import PodUse
     from capmodel.catalog import DbClass, NodeType
     from capmodel.plan.make import Solved
@@ -65,13 +63,16 @@ def assemble(solved: Solved) -> PlanSet:
     )
     findings = findings + Findings(tuple(_own_findings(solved, supply, beyond)))
     calendar = calendar_yoy_frame(solved)
+    limits = _with_remedies(limits_frame(solved, beyond), remedies)
     frames = {
         "demand": demand_frame(solved),
         "yoy": yoy_frame(solved),
         "calendar_yoy": calendar,
         "lifts": lifts_frame(solved),
         "fits": fits_frame(solved),
-        "limits": _with_remedies(limits_frame(solved, beyond), remedies),
+        "limits": limits,
+        "ladder": ladder_frame(limits, remedies, orders),
+        "shares": shares_frame(solved),
         "services": services_frame(solved, supply),
         "nodes": nodes_frame(solved, supply),
         "databases": databases_frame(solved, supply),
@@ -107,51 +108,12 @@ def _with_remedies(limits: pd.DataFrame, remedies: pd.DataFrame) -> pd.DataFrame
     return limits.assign(remedy=words)
 
 
-def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.ndarray]:
-    """Return by (node, limit) on which paths it is exceeded once everything is ordered, (S, D)."""
-    needs = solved.needs
-    after: dict[tuple[str, str], np.ndarray] = {}
-    row = needs.saturated
-    for name, need in needs.pods.items():
-        maximum = solved.estate.services[name].maximum
-        if maximum is not None:
-            allowed = supply.services[MIXTURE, name].allowed(maximum)
-            after[name, "pods"] = ceil_units(need[row]) > allowed
-    for name, need in needs.nodes.items():
-        pool = solved.estate.topology.pools[name]
-        standing = max(pool.today or 0, supply.pools[MIXTURE, name].placed.nodes)
-        after[name, "nodes"] = ceil_units(need[row]) * pool.zones > standing
-    for path in solved.paths:
-        hard = _hard_after(solved, supply, path)
-        pooled = path.limit.name == "connections"
-        peak = supply.connections[path.limit.node] if pooled else path.season_peak
-        if math.isfinite(hard):
-            after[path.limit.key] = peak > hard
-    return after
-
-
-def _hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
-    """Return a database's or quota's hard value after the orders; nan for other limits."""
-    limit = path.limit
-    if limit.name == "quota":
-        return max(limit.hard, quota_needed(solved, path))
-    if limit.node not in solved.estate.topology.databases:
-        return math.nan
-    database = solved.estate.topology.databases[limit.node]
-    chosen = supply.databases[MIXTURE, limit.node].ordered
-    if chosen.name == database.db_class:
-        return limit.hard
-    if limit.name == "cpu_cores":
-        return float(chosen.vcpu)
-    return float(max(chosen.max_connections or 0, limit.hard))
-
-
 def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
     catalog, topology = solved.request.catalog, solved.estate.topology
     rows: list[NodeType | DbClass] = [
         catalog.node_type(node.instance_type) for node in solved.estate.nodes.values()
     ]
-    for (scenario, name), need in supply.databases.items():
+    for (scenario, name), need in supply.databases.needs.items():
         if scenario == MIXTURE:
             declared = topology.databases[name]
             today = catalog.db_class(declared.engine, declared.db_class)
@@ -227,9 +189,7 @@ def _without_evidence(solved: Solved) -> list[Finding]:
 def _infeasible(solved: Solved, supply: Supply) -> list[Finding]:
     """Return what no number of pods holds: at the median, or on too many paths for a hold row."""
     found = [
-        _idle_beyond(solved, name, *over)
-        for name in solved.estate.topology.services
-        if (over := infeasible_use(solved.estate, name)) is not None
+        _idle_beyond(solved, name, *over) for name, over in solved.estate.rates.infeasible.items()
     ]
     told = {finding.service for finding in found}
     rows = [(*key, need.rows) for key, need in supply.services.items()]

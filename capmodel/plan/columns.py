@@ -13,9 +13,9 @@ import pandas as pd
 __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
-    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "services", "nodes", "databases",
-    "sizing", "cost", "waterfall", "orders", "remedies", "overlays", "risk", "factors",
-    "assumptions", "findings",
+    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
+    "nodes", "databases", "sizing", "cost", "waterfall", "orders", "remedies", "overlays", "risk",
+    "factors", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 

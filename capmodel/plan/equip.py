@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capmodel.capacity.estate import Estate
+from capmodel.capacity.estate import DeclaredBound, Estate, pod_rates
 from capmodel.capacity.loads import CallRatio, point_weights, weights_basis
 from capmodel.capacity.nodes import Usable, usable
 from capmodel.capacity.use import POD_RESOURCES, ServiceUse, database_use, pod_uses
@@ -41,9 +42,11 @@ def make_estate(
         topology = topology.replace(policy=topology.policy.model_copy(update={"risk": risk}))
     today = {name: load * larger.get(name, 1.0) for name, load in today_loads(fit, calls).items()}
     surge = _surge(fit, request)
+    services = {name: _service_use(fit, request, name, today) for name in topology.services}
     return Estate(
         topology=topology,
-        services={name: _service_use(fit, request, name, today) for name in topology.services},
+        services=services,
+        rates=pod_rates(topology, services),
         databases={
             name: database_use(fit.usage[name, "cpu_cores"], draws=request.draws, seed=request.seed)
             for name in topology.databases
@@ -59,6 +62,25 @@ def make_estate(
         },
         max_connections={name: _max_connections(fit, request, name) for name in topology.databases},
         call_basis={name: _demand_basis(fit, calls, name) for name in topology.order},
+        declared={name: _declared_bound(fit, request, name) for name in topology.limits},
+    )
+
+
+def _declared_bound(fit: CapacityFit, request: PlanRequest, name: str) -> DeclaredBound:
+    """Return a declared limit's bound: the topology's own, else the catalog's."""
+    limit, pools = fit.topology.limits[name], fit.topology.pools
+    catalog = request.catalog
+    per_node = {
+        pool: float(catalog.node_type(pools[pool].types[0]).vcpu)
+        if used == "vcpus"
+        else float(used)
+        for pool, used in limit.per_node.items()
+    }
+    return DeclaredBound(
+        hard=float(limit.hard or math.nan),
+        per_node=per_node,
+        lead_days=limit.lead_days or 0,
+        source=f"topology, limits.{name}.hard",
     )
 
 

@@ -13,26 +13,27 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capmodel.capacity.estate import (
-    AUTOSCALED,
+from capmodel.capacity.estate import AUTOSCALED, pod_requests
+from capmodel.capacity.evaluate import (
     connections_instant,
     database_instant,
-    pod_requests,
+    declared_mix,
+    declared_shares,
+    pool_instant,
     pool_pods_per_zone,
 )
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.use import targets_of
 from capmodel.demand import DemandFit
-from capmodel.plan.frames_limits import scenario_weights
-from capmodel.plan.supply import connection_sheet, scenarios_of
+from capmodel.plan.frames_limits import scenario_weights, scenarios_of
+from capmodel.plan.paths import At, at_p50
+from capmodel.plan.supply_databases import connection_sheet
 from capmodel.scenario import assumed_lift
 from capmodel.schema import Basis
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from capmodel.capacity.loads import Loads
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
 
@@ -52,20 +53,6 @@ class Factor:
     source: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class At:
-    """One path and day of one scenario."""
-
-    loads: Loads
-    scenario: int
-    draw: int
-    day: int
-
-    def of(self, values: np.ndarray) -> float:
-        """Return the value of an array broadcastable to (D, N) at this path and day."""
-        return float(values[min(self.draw, len(values) - 1), min(self.day, values.shape[1] - 1)])
-
-
 def factors_frame(solved: Solved, beyond: Mapping[str, float]) -> pd.DataFrame:
     """Return every limit's chain in every scenario and the mixture.
 
@@ -75,8 +62,7 @@ def factors_frame(solved: Solved, beyond: Mapping[str, float]) -> pd.DataFrame:
     for scenario in scenarios_of(solved):
         weights = scenario_weights(solved, scenario)
         for path in solved.paths:
-            s, d = mixture_quantile(path.season_peak, 0.5, weights)
-            at = At(solved.futures.loads[s], s, d, int(path.peak_day[s, d]))
+            at = at_p50(solved, path, weights)
             for step, factor in enumerate(_chain(solved, path, scenario, at, beyond), 1):
                 rows.append(
                     (scenario, *path.limit.key, step, factor.factor, factor.value, factor.unit,
@@ -89,26 +75,27 @@ def _chain(
     solved: Solved, path: LimitPaths, scenario: str, at: At, beyond: Mapping[str, float]
 ) -> Iterator[Factor]:
     limit = path.limit
-    topology = solved.estate.topology
-    if limit.name == "nodes":
+    if limit.kind == "nodes":
         yield from _pool_steps(solved, limit.node, at)
-    elif limit.name == "connections":
+    elif limit.kind == "connections":
         yield from _connection_steps(solved, path, scenario, at)
-    elif limit.node in topology.databases:
+    elif limit.kind == "database_cores":
         yield from _database_steps(solved, limit.node, at)
-    elif limit.name == "quota":
+    elif limit.kind == "quota":
         yield from _load_steps(solved, limit.node, at)
-    elif limit.name == "replicas":
+    elif limit.kind == "replicas":
         yield from _replicas_steps(solved, limit.node, at)
+    elif limit.kind == "declared":
+        yield from _declared_steps(solved, limit.node, at)
     else:
         yield from _service_steps(solved, path, at, beyond.get(limit.node, 0.0))
     usage = float(path.season_peak[at.scenario, at.draw])
     yield Factor("usage, P50 of the season", usage, limit.unit, limit.basis, "product of the above")
     if math.isfinite(limit.hard):
-        yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", _hard_source(solved, path))
+        yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", limit.source)
         yield Factor("utilization", usage / limit.hard, "ratio", limit.basis, "usage / limit")
         yield Factor("policy", limit.policy_x, "ratio", "assumed", "policy.utilization")
-    if limit.imbalance_x > 1:
+    if limit.imbalance_x > 1 and limit.kind == "pods":
         service = solved.estate.services[limit.node]
         yield Factor(
             "hottest pod / mean pod, against the hard limit",
@@ -117,21 +104,6 @@ def _chain(
             service.imbalance_basis,
             service.imbalance_source,
         )
-
-
-def _hard_source(solved: Solved, path: LimitPaths) -> str:
-    """Return where a hard limit comes from."""
-    limit, topology = path.limit, solved.estate.topology
-    if limit.name == "quota":
-        return f"topology, {limit.node}.limit_rps"
-    if limit.name == "nodes":
-        return f"topology, {limit.node}.max, or the nodes of today"
-    if limit.node in topology.services:
-        each = "" if limit.name == "replicas" else " x pod"
-        return f"topology, {limit.node}.replicas.max{each}"
-    if limit.name == "connections" and topology.databases[limit.node].max_connections is not None:
-        return f"topology, {limit.node}.max_connections"
-    return f"catalog, {topology.databases[limit.node].db_class}"
 
 
 def _load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
@@ -258,7 +230,7 @@ def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) ->
 def _database_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
     database = solved.estate.topology.databases[name]
     use = solved.estate.databases[name]
-    instant = database_instant(solved.estate, at.loads, name)
+    instant = database_instant(at.estate, at.loads, name)
     reads = writes = 0.0
     for root in sorted(instant):
         yield from _root_steps(solved, root, at, instant)
@@ -286,7 +258,7 @@ def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -
     database = solved.estate.topology.databases[name]
     surge = float(solved.estate.surge[at.day])
     sheet = connection_sheet(solved, scenario, name, {path.limit.key: path})
-    instant = connections_instant(solved.estate, at.loads, name)
+    instant = connections_instant(at.estate, at.loads, name)
     for root in sorted(instant):
         yield from _root_steps(solved, root, at, instant)
     for row in sheet:
@@ -305,10 +277,10 @@ def _connection_steps(solved: Solved, path: LimitPaths, scenario: str, at: At) -
 
 
 def _pool_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
-    instant = solved.needs.instants[name][at.scenario]
+    instant = pool_instant(at.estate, at.loads, name)
     for root in sorted(instant):
         yield from _root_steps(solved, root, at, instant)
-    per_zone = pool_pods_per_zone(solved.estate, at.loads, name, AUTOSCALED, instant)
+    per_zone = pool_pods_per_zone(at.estate, at.loads, name, AUTOSCALED, instant)
     zones = solved.estate.topology.pools[name].zones
     for service, pods in per_zone.items():
         cores, gib, _ = pod_requests(solved.estate, service)
@@ -330,3 +302,16 @@ def _pool_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
         f"{node.pods} pods",
     )
     yield Factor("x zones", float(zones), "zones", "assumed", "topology")
+
+
+def _declared_steps(solved: Solved, name: str, at: At) -> Iterator[Factor]:
+    limit, unit = solved.estate.topology.limits[name], solved.estate.topology.limits[name].unit
+    instant = at.loads.instant(declared_mix(at.estate, name))
+    for root in sorted(instant):
+        yield from _root_steps(solved, root, at, instant)
+    for share in declared_shares(at.estate, at.loads, name):
+        words = f"{at.of(share.count):.6g} {share.kind} x {share.each:.6g} {unit}"
+        basis = solved.estate.call_basis.get(share.user, "assumed")
+        yield Factor(f"+ {share.kind} of {share.user}", at.of(share.usage), unit, basis, words)
+    if limit.constant:
+        yield Factor("+ constant", limit.constant, unit, "assumed", "topology")

@@ -11,16 +11,22 @@ import numpy as np
 import pandas as pd
 
 from capmodel.capacity.curves import multiple_at
-from capmodel.capacity.risk import mixture_quantile, probability, standard_error
+from capmodel.capacity.risk import (
+    mixture_quantile,
+    mixture_quantiles,
+    probability,
+    standard_error,
+)
 from capmodel.capacity.sizing import hold_needs, whole_nodes, whole_pods
 from capmodel.schema import Status
 
 if TYPE_CHECKING:
     from capmodel.capacity.curves import Curve
+    from capmodel.capacity.estate import Limit
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
 
-__all__ = ["MIXTURE", "limits_frame", "risk_frame", "scenario_weights"]
+__all__ = ["MIXTURE", "limits_frame", "risk_frame", "scenario_weights", "scenarios_of"]
 
 MIXTURE = "mixture"
 BEYOND = 2.0
@@ -40,12 +46,18 @@ def scenario_weights(solved: Solved, scenario: str) -> np.ndarray:
     return np.array([1.0 if name == scenario else 0.0 for name in solved.request.names])
 
 
+def scenarios_of(solved: Solved) -> tuple[str, ...]:
+    """Return the scenarios' names, then the mixture."""
+    return (*solved.request.names, MIXTURE)
+
+
 def limits_frame(solved: Solved, beyond: Mapping[str, float]) -> pd.DataFrame:
     """Return one row per scenario (and the mixture) and limit, what breaks first on top."""
+    multiples = [_multiples(path.limit) for path in solved.paths]
     rows = [
-        _row(solved, path, scenario, beyond)
-        for scenario in (*solved.request.names, MIXTURE)
-        for path in solved.paths
+        _row(solved, path, scenario, beyond) | found
+        for scenario in scenarios_of(solved)
+        for path, found in zip(solved.paths, multiples, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=LIMIT_COLUMNS)
     return _ladder_order(frame, [*solved.request.names, MIXTURE])
@@ -68,8 +80,10 @@ def _row(
 ) -> dict[str, Any]:
     limit = path.limit
     weights = scenario_weights(solved, scenario)
-    p50, p95 = (_quantile(path.season_peak, q, weights) for q in (0.5, 0.95))
-    today = limit.curve.usage(1.0)
+    p50, p95 = (
+        float(path.season_peak[at])
+        for at in mixture_quantiles(path.season_peak, (0.5, 0.95), weights)
+    )
     risk = solved.limit_risk.get(limit.key)
     bounded = math.isfinite(limit.hard)
     p_saturate = probability(risk.saturate, weights) if risk else math.nan
@@ -83,8 +97,6 @@ def _row(
         "tier": limit.tier,
         "hard": limit.hard,
         "policy_x": limit.policy_x,
-        "today": today,
-        "today_x": today / limit.hard if bounded else math.nan,
         "peak_p50": p50,
         "peak_p95": p95,
         "utilization_p50": p50 / limit.hard if bounded else math.nan,
@@ -93,14 +105,23 @@ def _row(
         "p_first": probability(risk.first, weights) if risk else math.nan,
         "p_any": probability(hit, weights) if hit is not None and bounded else math.nan,
         "mc_se": error,
-        "first_policy_breach": _breach_date(solved, path.day_p50, limit.policy, weights),
-        "first_hard_breach": _breach_date(solved, path.full_day_p50, limit.hard, weights),
-        "binds_at_x": _multiple(limit.curve, limit.policy),
-        "breaks_at_x": _multiple(limit.saturation, limit.hard),
+        "first_policy_breach": _breach_date(solved, path.policy_day, weights),
+        "first_hard_breach": _breach_date(solved, path.hard_day, weights),
         "status": _status(solved, path, scenario, p50, p_saturate, error),
         "basis": limit.basis,
         "extrapolating": beyond.get(limit.node, 0.0) > 1.0,
         "remedy": "",
+    }
+
+
+def _multiples(limit: Limit) -> dict[str, float]:
+    """Return what a limit's curves say, the same in every scenario."""
+    today = limit.curve.usage(1.0)
+    return {
+        "today": today,
+        "today_x": today / limit.hard if math.isfinite(limit.hard) else math.nan,
+        "binds_at_x": _multiple(limit.curve, limit.policy),
+        "breaks_at_x": _multiple(limit.saturation, limit.hard),
     }
 
 
@@ -116,21 +137,17 @@ def _multiple(curve: Curve, bound: float) -> float:
     return x if math.isfinite(x) else math.nan
 
 
-def _breach_date(solved: Solved, medians: np.ndarray, bound: float, weights: np.ndarray) -> str:
+def _breach_date(solved: Solved, first: np.ndarray, weights: np.ndarray) -> str:
     """Return the first day of the season whose P50 usage exceeds a bound, '' where none does.
 
     For the mixture: the day by which scenarios of at least half the probability have breached.
+    `first` is each scenario's, -1 for never, shape (S,).
     """
-    if not math.isfinite(bound):
-        return ""
-    never, season = len(solved.request.dates), solved.request.season
-    days = [
-        int(over.argmax()) if (over := (median > bound) & season).any() else never
-        for median in medians
-    ]
+    never = len(solved.request.dates)
+    days = np.where(first < 0, never, first)
     order = np.argsort(days, kind="stable")
     reached = np.cumsum(weights[order]) >= 0.5 - 1e-12
-    day = days[order[int(reached.argmax())]]
+    day = int(days[order[int(reached.argmax())]])
     return "" if day == never else str(solved.request.dates[day])
 
 
@@ -178,9 +195,7 @@ def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> boo
         whole = partial(whole_pods, zones=zones)
     else:
         return False
-    rows = hold_needs(
-        need, day, holds=needs.holds, level=solved.levels[limit.tier], weights=weights, whole=whole
-    )
+    rows = hold_needs(need, day, sized=solved.sized(limit.tier), weights=weights, whole=whole)
     return any(row.hold.zones_lost and row.units > available for row in rows)
 
 

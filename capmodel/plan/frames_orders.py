@@ -23,9 +23,10 @@ from capmodel.orders import (
     quota_order,
 )
 from capmodel.orders.book import ORDER_COLUMNS
+from capmodel.plan.after import quota_ask, quota_needed
 from capmodel.plan.frames_limits import MIXTURE
-from capmodel.plan.frames_money import quota_needed
-from capmodel.plan.supply import hold_text, hours_of
+from capmodel.plan.supply import hold_text
+from capmodel.plan.supply_databases import hours_of
 from capmodel.schema import Finding
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
 
 def _database_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
     orders = []
-    for (scenario, name), need in supply.databases.items():
+    for (scenario, name), need in supply.databases.needs.items():
         database = solved.estate.topology.databases[name]
         chosen = need.ordered
         if scenario != MIXTURE or chosen.name == database.db_class:
@@ -133,7 +134,7 @@ def _setting_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[O
                 fallback="shed load",
             )
         )
-    for name, relief in supply.relieved.items():
+    for name, relief in supply.databases.relieved.items():
         requests += [
             ConfigRequest(
                 service=service,
@@ -156,22 +157,25 @@ def _setting_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[O
 
 
 def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
+    """Return what to ask of partners and of the cloud: limits that only they can raise."""
     orders = []
     for path in solved.paths:
-        if path.limit.name != "quota":
+        limit = path.limit
+        if limit.kind not in {"quota", "declared"} or not math.isfinite(limit.hard):
             continue
-        wanted = quota_needed(solved, path)
-        if wanted <= path.limit.hard:
+        if quota_needed(solved, path) <= limit.hard:
             continue
         orders.append(
             quota_order(
                 QuotaRequest(
-                    external=path.limit.node,
-                    from_limit=path.limit.hard,
-                    to_limit=wanted,
-                    lead_days=solved.estate.topology.externals[path.limit.node].lead_days,
-                    because="P50 within policy and the tier's risk within the quota",
+                    external=limit.node,
+                    from_limit=limit.hard,
+                    to_limit=quota_ask(solved, path),
+                    lead_days=limit.lead_days,
+                    unit="rps" if limit.kind == "quota" else limit.unit,
+                    because="P50 within policy and the tier's risk within the bound",
                     fallback="shed or queue the calls above the quota",
+                    of="quota" if limit.kind == "quota" else "limit",
                 ),
                 in_place=in_place,
                 as_of=solved.request.as_of,
@@ -182,7 +186,7 @@ def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
 
 def _outgrown(solved: Solved, supply: Supply) -> tuple[Finding, ...]:
     findings = []
-    for (scenario, name), need in supply.databases.items():
+    for (scenario, name), need in supply.databases.needs.items():
         if scenario == MIXTURE and need.choice.outgrown:
             family = solved.estate.topology.databases[name].db_class.rsplit(".", 1)[0]
             findings.append(

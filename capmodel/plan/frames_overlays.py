@@ -3,69 +3,186 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from capmodel.capacity.estate import pods_needed, zone_fill
+from capmodel.capacity.disturb import Disturbed, disturb
+from capmodel.capacity.estate import Estate, pool_services
+from capmodel.capacity.evaluate import pods_needed, pool_instant, saturation_of, usage_of, zone_fill
+from capmodel.capacity.loads import Loads, call_weights
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.sizing import whole_nodes, whole_pods
+from capmodel.plan.after import hard_after
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.topology import Hold, LoseZones
 
 if TYPE_CHECKING:
+    from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
-    from capmodel.scenario import LoseZonesOverlay
+    from capmodel.scenario import Overlay
 
-__all__ = ["overlays_frame"]
+__all__ = ["TOGETHER", "overlays_frame"]
 
-COLUMNS = ["overlay", "node", "limit", "needed", "today", "after_orders", "breaks_today", "breaks"]
+TOGETHER = "all together"
+COLUMNS = [
+    "overlay", "node", "limit", "needed", "today", "after_orders", "breaks_today", "breaks",
+    "broken_by",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failed:
+    """The season under failures."""
+
+    words: str
+    estate: Estate
+    loads: tuple[Loads, ...]
+    disturbed: Disturbed
+
+    @property
+    def hold(self) -> Hold:
+        """What the policy promises of a failure: the P50 within the degraded utilization."""
+        lost = self.disturbed.zones_lost
+        failure = LoseZones(lose_zones=lost) if lost else "none"
+        return Hold(failure=failure, quantile=0.5, up_to="utilization_degraded")
 
 
 def overlays_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """Return what the mixture's P50 season peak needs under each overlay, beside what is there.
 
-    ``needed`` units keep the planned utilization under a failure (``utilization_degraded``), inf
-    where no zone is left; ``breaks`` is after the orders.
+    Each overlay alone, then all of them together. ``needed`` units keep the utilization that the
+    policy accepts under a failure (``utilization_degraded``), inf where no zone is left; ``breaks``
+    is after the orders; ``broken_by`` names the overlays that break the limit by themselves. Limits
+    that an overlay does not touch have no row.
     """
-    rows = [row for overlay in solved.request.overlays for row in _rows(solved, supply, overlay)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    overlays = solved.request.overlays
+    sets: list[tuple[str, Sequence[Overlay]]] = [(o.words, (o,)) for o in overlays]
+    if len(overlays) > 1:
+        sets.append((TOGETHER, overlays))
+    rows = [
+        row
+        for words, chosen in sets
+        for row in _rows(solved, supply, _failed(solved, words, chosen))
+    ]
+    return pd.DataFrame(_with_culprits(rows), columns=COLUMNS)
 
 
-def _rows(solved: Solved, supply: Supply, overlay: LoseZonesOverlay) -> Iterator[dict[str, Any]]:
-    hold = Hold(
-        failure=LoseZones(lose_zones=overlay.zones), quantile=0.5, up_to="utilization_degraded"
-    )
-    topology, estate, loads = solved.estate.topology, solved.estate, solved.futures.loads
-    words = f"lose {overlay.zones} zone" + ("s" if overlay.zones > 1 else "")
-    for name, instants in solved.needs.instants.items():
-        zones = topology.pools[name].zones
+def _with_culprits(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Name the overlays that break a limit alone; where none does, all together do."""
+    alone: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["breaks"] and row["overlay"] != TOGETHER:
+            alone.setdefault((row["node"], row["limit"]), []).append(row["overlay"])
+    return [
+        row
+        | {
+            "broken_by": "; ".join(alone.get((row["node"], row["limit"]), [TOGETHER]))
+            if row["breaks"]
+            else ""
+        }
+        for row in rows
+    ]
+
+
+def _failed(solved: Solved, words: str, overlays: Sequence[Overlay]) -> Failed:
+    """Return the season's estate and loads under a set of overlays."""
+    made = disturb(solved.estate.topology, solved.futures.calls, overlays)
+    season = solved.season.days
+    estate = replace(solved.estate.take(slice(None), season), topology=made.topology)
+    loads = solved.season_loads
+    if made.touched & set(made.topology.order):
+        weights = call_weights(
+            made.topology,
+            made.calls,
+            is_event=solved.futures.event_days,
+            draws=solved.request.draws,
+            seed=solved.request.seed,
+        )
+        scaled = {
+            node: {
+                root: weight * made.root_x.get(root, 1.0) * solved.futures.larger.get(node, 1.0)
+                for root, weight in by_root.items()
+            }
+            for node, by_root in weights.items()
+        }
+        loads = tuple(
+            replace(load, weights=scaled).take(slice(None), season) for load in solved.futures.loads
+        )
+    return Failed(words=words, estate=estate, loads=loads, disturbed=made)
+
+
+def _rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
+    yield from _pool_rows(solved, supply, failed)
+    yield from _service_rows(solved, supply, failed)
+    for path in solved.paths:
+        if path.limit.kind in {"connections", "database_cores", "quota", "declared"}:
+            yield from _usage_row(solved, supply, failed, path)
+
+
+def _pool_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
+    made, hold = failed.disturbed, failed.hold
+    for name in solved.needs.nodes:
+        if not made.zones_lost and not made.touched & set(pool_services(solved.estate, name)):
+            continue
+        pool = made.topology.pools[name]
         needed = math.inf
-        if overlay.zones < zones:
-            pairs = zip(loads, instants, strict=True)
-            fill = [zone_fill(estate, load, name, hold, instant) for load, instant in pairs]
-            needed = whole_nodes(_season_p50(solved, fill), hold, zones=zones)
-        today = topology.pools[name].today
-        after = float(max(supply.pools[MIXTURE, name].placed.nodes, today or 0))
-        yield _row(words, (name, "nodes"), needed, (today, after))
+        if made.zones_lost < pool.zones:
+            fill = [
+                zone_fill(failed.estate, load, name, hold, pool_instant(failed.estate, load, name))
+                for load in failed.loads
+            ]
+            needed = whole_nodes(_season_p50(solved, fill), hold, zones=pool.zones)
+        after = float(max(supply.pools[MIXTURE, name].placed.nodes, pool.today or 0))
+        yield _row(failed.words, (name, "nodes"), needed, (pool.today, after))
+
+
+def _service_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
+    made, hold = failed.disturbed, failed.hold
     for name in solved.needs.pods:
-        service = topology.services[name]
+        service = made.topology.services[name]
         if service.pool is None or service.replicas.max is None:
             continue
-        zones = topology.pools[service.pool].zones
+        if not made.zones_lost and name not in made.touched:
+            continue
+        zones = made.topology.pools[service.pool].zones
         needed = math.inf
-        if overlay.zones < zones:
-            pods = [pods_needed(estate, load, name, hold) for load in loads]
+        if made.zones_lost < zones:
+            pods = [pods_needed(failed.estate, load, name, hold) for load in failed.loads]
             needed = whole_pods(_season_p50(solved, pods), hold, zones=zones)
         after = supply.services[MIXTURE, name].allowed(service.replicas.max)
-        yield _row(words, (name, "replicas"), needed, (service.replicas.max, after))
+        yield _row(failed.words, (name, "replicas"), needed, (service.replicas.max, after))
+
+
+def _usage_row(
+    solved: Solved, supply: Supply, failed: Failed, path: LimitPaths
+) -> Iterator[dict[str, Any]]:
+    """Yield a limit whose usage a failure changes, or whose zones it takes."""
+    limit, made = path.limit, failed.disturbed
+    declared = made.topology.limits.get(limit.node)
+    zones = declared.zones if declared is not None else None
+    zoned = made.zones_lost > 0 and zones is not None
+    if limit.node not in made.touched and not zoned:
+        return
+    peaks = []
+    for load in failed.loads:
+        usage = usage_of(limit, failed.estate, load)
+        peaks.append(saturation_of(limit, failed.estate, load, usage))
+    degraded = made.topology.policy.utilization_degraded or limit.policy_x
+    needed = _season_p50(solved, peaks) / degraded
+    if zoned and zones is not None:
+        left = zones - made.zones_lost
+        needed = needed * zones / left if left > 0 else math.inf
+    after = hard_after(solved, supply, path)
+    yield _row(failed.words, limit.key, needed, (limit.hard, after))
 
 
 def _season_p50(solved: Solved, days: list[np.ndarray]) -> float:
-    peaks = np.stack([d[:, solved.request.season].max(axis=1) for d in days])
+    peaks = np.stack([d.max(axis=1) for d in days])
     return float(peaks[mixture_quantile(peaks, 0.5, solved.request.weights)])
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from capmodel.capacity.risk import mixture_quantile
-from capmodel.capacity.sizing import order_value
-from capmodel.plan.frames_limits import MIXTURE, scenario_weights
-from capmodel.plan.supply import hold_text, scenarios_of
+from capmodel.plan.frames_limits import scenario_weights, scenarios_of
+from capmodel.plan.supply import hold_text
 from capmodel.schema import Status, worst_basis
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import ServiceNeed, Supply
 
@@ -43,8 +43,8 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """Return replicas per scenario and service."""
     topology = solved.estate.topology
     rows = []
-    peaks = {name: _season_peaks(solved, name) for name in topology.services}
     for scenario in scenarios_of(solved):
+        weights = scenario_weights(solved, scenario)
         for name, service in topology.services.items():
             need = supply.services.get((scenario, name))
             maximum = service.replicas.max
@@ -54,7 +54,7 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
                     "service": name,
                     "tier": service.tier,
                     "pool": service.pool or "",
-                    "peak_rps_p50": _median(solved, peaks[name], scenario),
+                    "peak_rps_p50": _median(solved.needs.load_peak[name], weights),
                     "peak_rps_hold": need.rps if need else math.nan,
                     "replicas_today": _number(service.replicas.today),
                     "replicas_needed": need.replicas if need else math.nan,
@@ -69,16 +69,8 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SERVICE_COLUMNS)
 
 
-def _season_peaks(solved: Solved, name: str) -> list[np.ndarray]:
-    season = solved.request.season
-    return [load.day_peak(name)[:, season].max(axis=1) for load in solved.futures.loads]
-
-
-def _median(solved: Solved, peaks: list[np.ndarray], scenario: str) -> float:
-    stacked = np.stack(peaks)
-    if scenario != MIXTURE:
-        return order_value(stacked[solved.request.names.index(scenario)], 0.5)
-    return float(stacked[mixture_quantile(stacked, 0.5, scenario_weights(solved, scenario))])
+def _median(peaks: np.ndarray, weights: np.ndarray) -> float:
+    return float(peaks[mixture_quantile(peaks, 0.5, weights)])
 
 
 def _number(value: float | None) -> float:
@@ -127,7 +119,7 @@ def nodes_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
 def databases_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """Return cores, connections and class per scenario and database."""
     rows = []
-    for (scenario, name), need in supply.databases.items():
+    for (scenario, name), need in supply.databases.needs.items():
         database = solved.estate.topology.databases[name]
         chosen = need.choice.chosen
         rows.append(
@@ -151,5 +143,5 @@ def databases_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
 def sizing_frame(supply: Supply) -> pd.DataFrame:
     """Return the sheet behind nodes and connections: loads and pods of the path that sizes them."""
     rows = [row for need in supply.pools.values() for row in need.sheet]
-    rows += [row for need in supply.databases.values() for row in need.sheet]
+    rows += [row for need in supply.databases.needs.values() for row in need.sheet]
     return pd.DataFrame(rows, columns=SIZING_COLUMNS)

@@ -23,6 +23,7 @@ from capmodel.capacity.loads import (
     stated_peak_factor,
 )
 from capmodel.demand import DemandFit, declared_roots
+from capmodel.demand.luck import normal_scores
 from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
 from capmodel.scenario import Scenario, assumed_lift, day_factor, with_window_lifts
@@ -275,7 +276,7 @@ def _with_stated_peak(
     if stated is None:
         return factor
     seconds = 60.0 if minutes.root.quantity == "per_min" else 1.0
-    normal = rng_for(request.seed, "peak", name).standard_normal(request.draws)
+    normal = normal_scores(rng_for(request.seed, "peak", name), request.draws)
     peak = minutes.day_peak * factor * seconds
     stretch = stated_peak_factor(peak, stated=stated, season=request.season, normal=normal)
     return np.asarray(factor * stretch)

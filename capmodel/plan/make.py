@@ -11,17 +11,28 @@ import numpy as np
 from capmodel.capacity.estate import Estate
 from capmodel.capacity.limits import limits_of
 from capmodel.capacity.risk import first_limit, probability, standard_error
-from capmodel.capacity.sizing import LimitPaths, Needs, levels_of, limit_paths, needs_of
+from capmodel.capacity.sizing import (
+    LimitPaths,
+    Needs,
+    Season,
+    Sized,
+    levels_of,
+    limit_paths,
+    needs_of,
+)
 from capmodel.plan.assemble import assemble
 from capmodel.plan.equip import make_estate
 from capmodel.plan.futures import Futures, make_futures
 from capmodel.plan.request import PlanRequest
 
 if TYPE_CHECKING:
+    from capmodel.capacity.loads import Loads
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.planset import PlanSet
 
 __all__ = ["PlanRequest", "Solved", "make_plan", "solve"]
+
+ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +53,9 @@ class Solved:
     request: PlanRequest
     futures: Futures
     estate: Estate
+    season: Season
+    season_loads: tuple[Loads, ...]
+    """One per scenario, of the season's days only."""
     paths: tuple[LimitPaths, ...]
     needs: Needs
     levels: Mapping[int, float]
@@ -51,6 +65,10 @@ class Solved:
     limit_risk: Mapping[tuple[str, str], LimitRisk]
     tier_any: Mapping[int, np.ndarray]
     """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
+
+    def sized(self, tier: int) -> Sized:
+        """Return at which rows and level the limits of a tier are sized."""
+        return Sized(holds=self.needs.holds, tier=tier, level=self.levels[tier])
 
     def p_any(self, tier: int) -> tuple[float, float]:
         """Return (probability, standard error) that any limit of a tier is exceeded."""
@@ -63,11 +81,21 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     """Return the arrays of a plan."""
     futures = make_futures(fit, request)
     estate = make_estate(fit, request, futures.calls, larger=futures.larger)
+    columns = np.flatnonzero(request.season)
+    season = Season(int(columns[0]), int(columns[-1]) + 1)
+    loads = tuple(load.take(ALL, season.days) for load in futures.loads)
+    in_season = estate.take(ALL, season.days)
+    needs = needs_of(in_season, loads, season=season)
     paths = tuple(
-        limit_paths(limit, estate, futures.loads, season=request.season)
+        limit_paths(
+            limit,
+            in_season,
+            loads,
+            season=season,
+            fills=needs.fills[limit.node] if limit.kind == "nodes" else None,
+        )
         for limit in limits_of(estate)
     )
-    needs = needs_of(estate, futures.loads, season=request.season)
     tiers = sorted({estate.topology.tier_of(n) for n in _all_nodes(estate)})
     risks = {tier: estate.topology.policy.risk.of(tier) for tier in tiers}
     levels = levels_of(estate, paths, needs, request.weights, risks=risks)
@@ -77,6 +105,8 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
         request=request,
         futures=futures,
         estate=estate,
+        season=season,
+        season_loads=loads,
         paths=paths,
         needs=needs,
         levels=levels,
@@ -88,7 +118,13 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
 
 def _all_nodes(estate: Estate) -> tuple[str, ...]:
     topology = estate.topology
-    return (*topology.services, *topology.databases, *topology.externals, *topology.pools)
+    return (
+        *topology.services,
+        *topology.databases,
+        *topology.externals,
+        *topology.pools,
+        *topology.limits,
+    )
 
 
 def _risk_today(

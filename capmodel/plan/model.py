@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from capmodel.catalog import Catalog
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
-    from capmodel.scenario import LoseZonesOverlay, Scenario
+    from capmodel.scenario import Overlay, Scenario
 
 __all__ = ["CapacityFit", "CapacityModel"]
 
@@ -93,7 +93,7 @@ class CapacityFit:
         as_of: str | date | None = None,
         orders: OrdersPolicy | None = None,
         catalog: Catalog | None = None,
-        overlays: Sequence[LoseZonesOverlay] = (),
+        overlays: Sequence[Overlay] = (),
         title: str = "Capacity review",
     ) -> PlanSet:
         """Plan scenarios: capacity, cost, orders and risk.

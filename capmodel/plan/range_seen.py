@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from capmodel.capacity.estate import AUTOSCALED, database_instant, database_rates
+from capmodel.capacity.estate import AUTOSCALED
+from capmodel.capacity.evaluate import database_instant, database_rates
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.use import targets_of
+from capmodel.plan.paths import at_p50
 
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
@@ -30,9 +30,7 @@ def beyond_seen(solved: Solved) -> dict[str, float]:
 
 
 def _service(solved: Solved, name: str) -> float:
-    season = solved.request.season
-    days = [load.day_peak(name)[:, season].max(axis=1) for load in solved.futures.loads]
-    peaks = np.stack(days)
+    peaks = solved.needs.load_peak[name]
     p50 = float(peaks[mixture_quantile(peaks, 0.5, solved.request.weights)])
     targets = targets_of(AUTOSCALED, solved.estate.topology.policy)
     return solved.estate.services[name].extrapolation_x(targets, load=p50)
@@ -43,12 +41,9 @@ def _database(solved: Solved, name: str) -> float:
     path = next(p for p in solved.paths if p.limit.key == (name, "cpu_cores"))
     if not math.isfinite(use.qps_max):
         return 0.0
-    s, d = mixture_quantile(path.season_peak, 0.5, solved.request.weights)
-    loads, day = solved.futures.loads[s], int(path.peak_day[s, d])
-    instant = database_instant(solved.estate, loads, name)
-    callers = {}
-    for user in solved.estate.topology.databases[name].used_by:
-        load = loads.at(user, instant)
-        callers[user] = float(load[min(d, len(load) - 1), min(day, load.shape[1] - 1)])
+    at = at_p50(solved, path, solved.request.weights)
+    instant = database_instant(at.estate, at.loads, name)
+    users = solved.estate.topology.databases[name].used_by
+    callers = {user: at.of(at.loads.at(user, instant)) for user in users}
     reads, writes = database_rates(solved.estate, name, callers)
     return float(reads + writes) / use.qps_max

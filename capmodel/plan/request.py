@@ -12,7 +12,13 @@ import numpy as np
 from capmodel.catalog import Catalog
 from capmodel.errors import InputError, Problem
 from capmodel.orders import OrdersPolicy
-from capmodel.scenario import LoseZonesOverlay, Scenario, check_names, mixture_weights
+from capmodel.scenario import (
+    Overlay,
+    Scenario,
+    check_names,
+    check_overlays,
+    mixture_weights,
+)
 
 if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
@@ -72,7 +78,7 @@ class Setting:
     as_of: str | date | None = None
     orders: OrdersPolicy | None = None
     catalog: Catalog | None = None
-    overlays: tuple[LoseZonesOverlay, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
     title: str = "Capacity review"
 
 
@@ -93,7 +99,7 @@ class PlanRequest:
     as_of: date
     orders: OrdersPolicy
     catalog: Catalog
-    overlays: tuple[LoseZonesOverlay, ...]
+    overlays: tuple[Overlay, ...]
     title: str
 
     @classmethod
@@ -130,6 +136,7 @@ class PlanRequest:
             events=_event_names(fit),
             follows=fit.topology.followers,
         )
+        check_overlays(setting.overlays, fit.topology)
         return cls(
             scenarios=tuple(scenarios),
             weights=mixture_weights(scenarios),

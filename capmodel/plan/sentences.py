@@ -25,6 +25,7 @@ NOUNS: Final[Mapping[str, str]] = {
     "connections": "connections",
     "quota": "quota",
     "nodes": "nodes",
+    "usage": "limit",
 }
 
 

@@ -22,7 +22,7 @@ from capmodel.errors import InputError, Problem
 from capmodel.events import Events
 from capmodel.orders import OrdersPolicy
 from capmodel.plan.model import CapacityFit, CapacityModel
-from capmodel.scenario import LoseZonesOverlay, Scenario
+from capmodel.scenario import Overlay, Scenario
 from capmodel.topology import Topology
 from capmodel.usage import RobustLinear
 
@@ -161,7 +161,7 @@ class Study(_Spec):
     events: Calendar = Field(default_factory=Calendar)
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
-    overlays: tuple[LoseZonesOverlay, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
 
     _path: Path = PrivateAttr(default=Path())
 

@@ -51,6 +51,7 @@ def _overlays(material: Material) -> list[Block]:
         Column("after_orders", "After orders", "count"),
         Column("breaks_today", "Breaks today", "flag"),
         Column("breaks", "Breaks after orders", "flag"),
+        Column("broken_by", "Broken by"),
     )
     return [table(frame, columns, caption="Failures at the median peak", name="overlays")]
 

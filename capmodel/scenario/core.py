@@ -1,7 +1,7 @@
 """A scenario: a named, complete set of assumptions about the future, and its pure application.
 
 This module answers: how do growth, lifts and stated peaks change the forecast's paths? It carries
-no capacity and no money. Failures are :class:`LoseZonesOverlay` and its like: never scenarios with
+no capacity and no money. Failures are overlays (`capmodel.scenario.overlays`): never scenarios with
 a probability.
 """
 
@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Efficiency",
     "LogNormal",
-    "LoseZonesOverlay",
     "Scenario",
     "check_names",
     "day_factor",
@@ -77,13 +76,6 @@ class Efficiency(_Spec):
     cores_x: Annotated[float, Field(gt=0, le=4)]
     since: Annotated[date | None, Field(alias="from")] = None
     source: str
-
-
-class LoseZonesOverlay(_Spec):
-    """The failure of whole zones, applied to a plan to see what it breaks."""
-
-    kind: Literal["lose_zones"] = "lose_zones"
-    zones: Annotated[int, Field(ge=1)] = 1
 
 
 class Scenario(_Spec):

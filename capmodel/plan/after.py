@@ -1,0 +1,82 @@
+"""What is left of the risk once everything is ordered: the bounds as they will be."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from capmodel.capacity.quota_relief import to_ask_for
+from capmodel.capacity.replicas import SLACK, ceil_units
+from capmodel.capacity.risk import mixture_quantile
+from capmodel.plan.frames_limits import MIXTURE
+from capmodel.schema import order_statistic
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
+
+__all__ = ["exceeded_after", "hard_after", "quota_ask", "quota_needed"]
+
+
+def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.ndarray]:
+    """Return by (node, limit) on which paths it is exceeded once everything is ordered, (S, D)."""
+    needs = solved.needs
+    after: dict[tuple[str, str], np.ndarray] = {}
+    row = needs.saturated
+    for name, need in needs.pods.items():
+        maximum = solved.estate.services[name].maximum
+        if maximum is not None:
+            allowed = supply.services[MIXTURE, name].allowed(maximum)
+            after[name, "pods"] = ceil_units(need[row]) > allowed
+    for name, need in needs.nodes.items():
+        pool = solved.estate.topology.pools[name]
+        standing = max(pool.today or 0, supply.pools[MIXTURE, name].placed.nodes)
+        after[name, "nodes"] = ceil_units(need[row]) * pool.zones > standing
+    for path in solved.paths:
+        hard = hard_after(solved, supply, path)
+        pooled = path.limit.kind == "connections"
+        peak = supply.databases.connections[path.limit.node] if pooled else path.full_peak
+        if math.isfinite(hard):
+            after[path.limit.key] = peak > hard
+    return after
+
+
+def hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
+    """Return a database's or quota's hard value after the orders; nan for other limits."""
+    limit = path.limit
+    if limit.kind in {"quota", "declared"}:
+        return (
+            max(limit.hard, quota_ask(solved, path))
+            if quota_needed(solved, path) > limit.hard
+            else limit.hard
+        )
+    if limit.node not in solved.estate.topology.databases:
+        return math.nan
+    database = solved.estate.topology.databases[limit.node]
+    chosen = supply.databases.needs[MIXTURE, limit.node].ordered
+    if chosen.name == database.db_class:
+        return limit.hard
+    if limit.name == "cpu_cores":
+        return float(chosen.vcpu)
+    return float(max(chosen.max_connections or 0, limit.hard))
+
+
+def quota_needed(solved: Solved, path: LimitPaths) -> float:
+    """Return the bound that holds the P50 within policy and the tier's level within it."""
+    weights = solved.request.weights
+    level = solved.levels[path.limit.tier]
+    p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, weights)])
+    high = float(path.full_peak[mixture_quantile(path.full_peak, level, weights)])
+    return float(math.ceil(max(p50 / path.limit.policy_x, high) - SLACK))
+
+
+def quota_ask(solved: Solved, path: LimitPaths) -> float:
+    """Return the bound to ask for: what is needed, with the margin of a request made once."""
+    likeliest = int(solved.request.weights.argmax())
+    peaks = path.season_peak[likeliest]
+    load = float(peaks[order_statistic(peaks, 0.5)])
+    ask_x = solved.request.orders.quota.ask_x
+    return to_ask_for(quota_needed(solved, path), load=load, ask_x=ask_x)

@@ -1,0 +1,119 @@
+"""What relieves each limit that needs it, best first, as a frame."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capmodel.capacity.databases import status_of
+from capmodel.capacity.quota_relief import QuotaPressure, quota_remedies
+from capmodel.capacity.remedies import Remedy
+from capmodel.capacity.risk import mixture_quantile
+from capmodel.plan.after import quota_ask, quota_needed
+from capmodel.plan.frames_limits import MIXTURE
+
+if TYPE_CHECKING:
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
+
+__all__ = ["remedies_frame"]
+
+REMEDY_COLUMNS = [
+    "node", "limit", "rank", "remedy", "from", "to", "utilization_after", "status_after",
+    "usd_season", "lead_days", "basis",
+]  # fmt: skip
+
+
+def remedies_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return ranked relief for every limit that is AMBER or RED in the mixture."""
+    rows: list[dict[str, Any]] = []
+    for (name, limit), remedies in supply.databases.remedies.items():
+        rows += [_remedy_row(name, limit, rank, r) for rank, r in enumerate(remedies, 1)]
+    rows += _other_remedies(solved, supply)
+    return pd.DataFrame(rows, columns=REMEDY_COLUMNS)
+
+
+def _remedy_row(node: str, limit: str, rank: int, remedy: Remedy) -> dict[str, Any]:
+    return {
+        "node": node,
+        "limit": limit,
+        "rank": rank,
+        "remedy": remedy.remedy,
+        "from": remedy.from_value,
+        "to": remedy.to_value,
+        "utilization_after": remedy.utilization_after,
+        "status_after": remedy.status_after,
+        "usd_season": remedy.usd_season,
+        "lead_days": float(remedy.lead_days),
+        "basis": remedy.basis,
+    }
+
+
+def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
+    """Return the relief of quotas, autoscaler bounds and pools."""
+    rows: list[dict[str, Any]] = []
+    for path in solved.paths:
+        limit = path.limit
+        if not math.isfinite(limit.hard) or limit.node in solved.estate.topology.databases:
+            continue
+        p50 = float(
+            path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)]
+        )
+        found = (
+            _of_somebody_else(solved, path, p50)
+            if limit.kind in {"quota", "declared"}
+            else _of_ours(solved, supply, path, p50)
+        )
+        rows += [_remedy_row(*limit.key, rank, remedy) for rank, remedy in enumerate(found, 1)]
+    return rows
+
+
+def _of_somebody_else(solved: Solved, path: LimitPaths, p50: float) -> tuple[Remedy, ...]:
+    """Return what relieves a limit that only its owner can raise, where it needs relief."""
+    limit, needed = path.limit, quota_needed(solved, path)
+    if needed <= limit.hard and p50 <= limit.policy:
+        return ()
+    external = solved.estate.topology.externals.get(limit.node)
+    today = limit.curve.usage(1.0)
+    pressure = QuotaPressure(
+        load=p50,
+        today=today,
+        hard=limit.hard,
+        policy_x=limit.policy_x,
+        needed=needed,
+        lead_days=limit.lead_days,
+        basis=limit.basis,
+        shed_max=external.shed_max if external else 0.0,
+        waits=external.waits if external else False,
+    )
+    return quota_remedies(pressure, ask=quota_ask(solved, path))
+
+
+def _of_ours(solved: Solved, supply: Supply, path: LimitPaths, p50: float) -> tuple[Remedy, ...]:
+    """Return the plain relief of autoscaler bounds and pools: have as much as is needed."""
+    limit = path.limit
+    if limit.kind == "nodes":
+        units = limit.hard
+        wanted = float(supply.pools[MIXTURE, limit.node].placed.nodes)
+        words, lead = "add nodes", solved.request.orders.nodes.recommended_days
+    else:
+        units = float(solved.estate.services[limit.node].maximum or 1)
+        wanted = supply.services[MIXTURE, limit.node].replicas
+        words, lead = "raise replicas.max", 0
+    if not math.isfinite(wanted) or (wanted <= units and p50 <= limit.policy):
+        return ()
+    after = p50 / limit.hard * units / max(wanted, units)
+    remedy = Remedy(
+        remedy=words,
+        from_value=f"{units:,.6g}",
+        to_value=f"{max(wanted, units):,.6g}",
+        utilization_after=after,
+        status_after=status_of(after, policy_x=limit.policy_x),
+        usd_season=None,
+        lead_days=lead,
+        basis=limit.basis,
+    )
+    return (remedy,)
