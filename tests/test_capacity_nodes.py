@@ -58,6 +58,45 @@ def test_allocatable_vectors(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "plain", "custom", "prefix_custom"),
+    # 3*9 + 2 = 29, 4*14 + 2 = 58, 8*29 + 2 = 234; one interface fewer: 2*9 + 2 and so on.
+    [
+        ("m6i.large", 29, 20, 110),
+        ("m6i.xlarge", 58, 44, 110),
+        ("m6i.2xlarge", 58, 44, 110),
+        ("m6i.4xlarge", 234, 205, 110),
+        ("m6i.8xlarge", 234, 205, 250),
+    ],
+)
+def test_custom_networking_takes_an_interface(
+    catalog: Catalog, name: str, plain: int, custom: int, prefix_custom: int
+) -> None:
+    node = catalog.node_type(name)
+    assert nodes.max_pods(node) == plain
+    assert nodes.max_pods(node, custom_networking=True) == custom
+    assert nodes.max_pods(node, prefix_mode=True, custom_networking=True) == prefix_custom
+    # Fewer pods reserve less: 11 MiB for each.
+    gained = (
+        nodes.allocatable(node, custom_networking=True).memory_mib
+        - nodes.allocatable(node).memory_mib
+    )
+    assert gained == 11 * (plain - custom)
+    left = nodes.usable(node, custom_networking=True, daemonset_pods=3)
+    assert (left.pods, left.memory_gib) == (
+        custom - 3,
+        nodes.allocatable(node, custom_networking=True).memory_mib / 1024,
+    )
+
+
+def test_prefixes_cost_the_4xlarge_no_memory_and_secondary_addresses_do(catalog: Catalog) -> None:
+    # 234 pods reserve 11 MiB each; in prefix mode the cap of 110 gives 1.33 GiB back.
+    node = catalog.node_type("m6i.4xlarge")
+    more = nodes.allocatable(node, prefix_mode=True).memory_mib - nodes.allocatable(node).memory_mib
+    assert more == 11 * (234 - 110)
+    assert round(more / 1024, 2) == 1.33
+
+
 def test_more_pods_cost_memory(catalog: Catalog) -> None:
     # m6i.large from 29 to 110 pods loses 11 MiB for each: 0.87 of its 8 GiB.
     node = catalog.node_type("m6i.large")

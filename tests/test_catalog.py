@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import re
 from decimal import Decimal
@@ -61,6 +62,73 @@ def test_golden_rows(catalog: Catalog) -> None:
 def test_defaults_that_no_table_states_stay_unknown(catalog: Catalog) -> None:
     assert catalog.db_class("aurora-mysql", "db.r7g.4xlarge").max_connections is None
     assert catalog.db_class("mysql", "db.r6g.large").max_connections is None
+
+
+def test_golden_storage_and_network_figures_of_classes(catalog: Catalog) -> None:
+    # EC2 DescribeInstanceTypes of the instance type of the same name.
+    large = catalog.db_class("mysql", "db.r6g.large")
+    assert (large.ebs_baseline_iops, large.ebs_max_iops) == (3600, 20_000)
+    assert (large.ebs_baseline_mb_per_s, large.ebs_max_mb_per_s) == (78.75, 593.75)
+    assert large.network_gbps == 0.75
+    # The RDS guide's page swaps EBS and network of db.m6i: 10,000 Mbit/s of EBS are 1,250 MB/s.
+    assert catalog.db_class("mysql", "db.m6i.2xlarge").ebs_max_mb_per_s == 1250.0
+    writer = catalog.db_class("aurora-mysql", "db.r6g.8xlarge")
+    assert (writer.ebs_baseline_iops, writer.network_gbps) == (None, 12.0)
+
+
+def test_every_storage_figure_of_a_class_is_dated_and_sourced(repo: Path, catalog: Catalog) -> None:
+    text = (repo / "capmodel" / "catalog" / "db_classes.csv").read_text(encoding="utf-8")
+    for cells in csv.DictReader(text.splitlines()):
+        row = catalog.db_class(cells["engine"], cells["name"])
+        assert row.network_gbps is not None
+        assert cells["io_source"]
+        assert dt.date.fromisoformat(cells["io_as_of"]) <= dt.date(2026, 11, 22)
+        figures = (
+            row.ebs_baseline_iops,
+            row.ebs_max_iops,
+            row.ebs_baseline_mb_per_s,
+            row.ebs_max_mb_per_s,
+        )
+        # Aurora's storage is reached over the network: no volume, no EBS figures.
+        assert [f is None for f in figures] == [row.engine == "aurora-mysql"] * 4
+
+
+def test_within_a_family_a_larger_class_never_carries_less(catalog: Catalog) -> None:
+    classes = [row for row in catalog.rows.values() if isinstance(row, DbClass)]
+    for first in {(row.engine, row.family): row for row in classes}.values():
+        ladder = catalog.db_ladder(first.engine, first.name)
+        for column in ("ebs_baseline_iops", "ebs_baseline_mb_per_s", "network_gbps"):
+            values = [getattr(row, column) for row in ladder]
+            if values[0] is not None:
+                assert values == sorted(values), (first.family, column)
+
+
+def test_an_overlay_row_without_storage_figures_still_loads(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    row = "us-east-1,db,mysql,db.r6g.large,,2,16,,,,0.20,2026-09-01,quote 17"
+    mine = catalog.with_overlay(overlay(tmp_path, row)).db_class("mysql", "db.r6g.large")
+    assert mine.ebs_baseline_iops is None
+    price = "us-east-1,db,mysql,db.r6g.large,,,,,,,0.20,2026-09-01,quote 17"
+    mine = catalog.with_overlay(overlay(tmp_path, price)).db_class("mysql", "db.r6g.large")
+    assert (mine.ebs_baseline_iops, mine.network_gbps) == (3600, 0.75)
+
+
+def test_an_overlay_may_state_storage_figures_and_swapped_ones_are_refused(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    header = (
+        "region,kind,engine,name,vcpu,memory_gib,ebs_baseline_iops,ebs_max_iops,"
+        "ebs_baseline_mb_per_s,ebs_max_mb_per_s,network_gbps,price_usd_per_hour,as_of,source"
+    )
+    good = "us-east-1,db,mysql,db.r7g.4xlarge,16,128,20000,40000,625,1250,7.5,1.9,2026-09-01,q"
+    mine = catalog.with_overlay(overlay(tmp_path, good, header=header))
+    assert mine.db_class("mysql", "db.r7g.4xlarge").ebs_baseline_mb_per_s == 625.0
+    swapped = good.replace("625,1250", "1250,625")
+    (problem,) = problems_of(tmp_path, swapped, header=header)
+    assert "ebs_baseline_mb_per_s 1250 above ebs_max_mb_per_s 625" in problem
+    part = good.replace("16,128", ",")
+    assert "a shape without vcpu" in problems_of(tmp_path, part, header=header)[0]
 
 
 def test_a_larger_node_costs_more_within_each_family(catalog: Catalog) -> None:

@@ -262,5 +262,5 @@ def sweep_points(
         full = usage if saturation is None else saturation.usage(x)
         status = "RED" if full > hard else "AMBER" if usage > policy_x * hard else within
         status = "GREY" if math.isnan(full) else status
-        points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard, status=status))
+        points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard if hard else math.inf, status=status))
     return tuple(points)

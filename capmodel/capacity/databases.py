@@ -1,8 +1,8 @@
 """A shared MySQL server: writer cores, connections, and the class that holds both.
 
 This module answers: what do the callers of a database ask of its writer and of its connection
-table, and which class of the family holds that? It takes numbers and arrays and knows no money;
-failover, storage and replica lag are not modelled. Relief short of a class: `remedies`.
+table, and which class of the family holds both? It takes numbers and arrays and knows no money.
+Readers, failures, storage and all limits: `db_sizing`; relief short of a class: `remedies`.
 """
 
 from __future__ import annotations

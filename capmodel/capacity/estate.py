@@ -10,6 +10,7 @@ Shapes: D draws, N local days.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -171,6 +172,12 @@ class Limit:
     def key(self) -> tuple[str, str]:
         """(node, name)."""
         return self.node, self.name
+
+    def share(self, usage: float) -> float:
+        """Return usage / bound [ratio]; inf of nothing where something is used, nan unbounded."""
+        if self.hard == 0:
+            return math.inf if usage > 0 else 0.0
+        return usage / self.hard
 
     @property
     def policy(self) -> float:

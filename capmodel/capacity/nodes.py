@@ -121,11 +121,13 @@ class NodeNeed:
     binding: npt.NDArray[np.str_]
 
 
-def max_pods(node: NodeType, *, prefix_mode: bool = False) -> int:
+def max_pods(node: NodeType, *, prefix_mode: bool = False, custom_networking: bool = False) -> int:
     """Return the pods that a node may run, by the addresses of its network interfaces.
 
     Formula: ``enis * (ips_per_eni - 1) + 2`` with secondary addresses. In prefix mode each address
-    becomes a block of 16, and the count is capped at 110, or 250 above 30 vCPU.
+    becomes a block of 16, and the count is capped at 110, or 250 above 30 vCPU. With custom
+    networking the first interface carries no pods: one interface fewer. The 2 are pods on the
+    host's own network, which take no address.
 
     Parameters
     ----------
@@ -133,6 +135,8 @@ def max_pods(node: NodeType, *, prefix_mode: bool = False) -> int:
         The instance type.
     prefix_mode
         Whether the network plugin assigns prefixes.
+    custom_networking
+        Whether pods live in subnets of their own.
 
     References
     ----------
@@ -142,17 +146,19 @@ def max_pods(node: NodeType, *, prefix_mode: bool = False) -> int:
     --------
     >>> from capmodel.catalog import Catalog
     >>> node = Catalog.builtin().node_type("m6i.4xlarge")
-    >>> max_pods(node), max_pods(node, prefix_mode=True)
-    (234, 110)
+    >>> max_pods(node), max_pods(node, prefix_mode=True), max_pods(node, custom_networking=True)
+    (234, 110, 205)
     """
-    slots = node.ips_per_eni - 1
+    slots = (node.enis - custom_networking) * (node.ips_per_eni - 1)
     if not prefix_mode:
-        return node.enis * slots + 2
+        return slots + 2
     cap = 250 if node.vcpu > 30 else 110  # noqa: PLR2004  the calculator's own threshold
-    return min(cap, node.enis * slots * 16 + 2)
+    return min(cap, slots * 16 + 2)
 
 
-def allocatable(node: NodeType, *, prefix_mode: bool = False) -> Allocatable:
+def allocatable(
+    node: NodeType, *, prefix_mode: bool = False, custom_networking: bool = False
+) -> Allocatable:
     """Return what an EKS node offers to pods.
 
     Formula: ``allocatable = capacity - kube-reserved - eviction``, with kube-reserved CPU 6 % of
@@ -164,8 +170,8 @@ def allocatable(node: NodeType, *, prefix_mode: bool = False) -> Allocatable:
     ----------
     node
         The instance type.
-    prefix_mode
-        Whether the network plugin assigns prefixes; more pods reserve more memory.
+    prefix_mode, custom_networking
+        As in :func:`max_pods`; more pods reserve more memory.
 
     References
     ----------
@@ -183,7 +189,7 @@ def allocatable(node: NodeType, *, prefix_mode: bool = False) -> Allocatable:
     for end, share in _CPU_RESERVED:
         reserved += max(min(millicores, end) - start, 0) * share // 10_000
         start = end
-    pods = max_pods(node, prefix_mode=prefix_mode)
+    pods = max_pods(node, prefix_mode=prefix_mode, custom_networking=custom_networking)
     memory = round(node.memory_gib * _MIB_PER_GIB) - (_ARM64_MIB if node.arch == "arm64" else 0)
     memory -= int(np.ceil(memory * _VM_OVERHEAD_RATIO))
     memory -= _RESERVED_MIB_PER_POD * pods + _RESERVED_MIB + _EVICTION_MIB
@@ -194,6 +200,7 @@ def usable(
     node: NodeType,
     *,
     prefix_mode: bool = False,
+    custom_networking: bool = False,
     daemonset_cpu_cores: float = 0.0,
     daemonset_memory_gib: float = 0.0,
     daemonset_pods: int = 0,
@@ -204,8 +211,8 @@ def usable(
     ----------
     node
         The instance type.
-    prefix_mode
-        Whether the network plugin assigns prefixes.
+    prefix_mode, custom_networking
+        As in :func:`max_pods`.
     daemonset_cpu_cores, daemonset_memory_gib, daemonset_pods
         What the daemonsets request on every node, together [cores, GiB, pods].
 
@@ -220,7 +227,7 @@ def usable(
     >>> usable(Catalog.builtin().node_type("m6i.4xlarge"), daemonset_cpu_cores=0.3).cpu_cores
     15.59
     """
-    whole = allocatable(node, prefix_mode=prefix_mode)
+    whole = allocatable(node, prefix_mode=prefix_mode, custom_networking=custom_networking)
     left = Usable(
         instance_type=node.name,
         cpu_cores=round(whole.cpu_millicores / 1000 - daemonset_cpu_cores, 9),
@@ -364,7 +371,7 @@ def nodes_continuous(
 def _whole_units(
     shapes: Sequence[PodShape], usable: Usable
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return requests (S, 3) and room (3,) in millicores, KiB and pods."""
+    """Return requests (S, 3) rounded up and room (3,) rounded down: millicores, KiB and pods."""
     scale = np.array([1000.0, _KIB_PER_GIB, 1.0])
     requests = np.array([[s.cpu_cores, s.memory_gib, 1.0] for s in shapes]).reshape(-1, 3)
     offered = np.array([usable.cpu_cores, usable.memory_gib, usable.pods], dtype=np.float64)

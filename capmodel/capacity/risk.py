@@ -157,7 +157,8 @@ def first_breach(usage: np.ndarray, hard: float, *, peak: np.ndarray | None = No
     never = ~over.any(axis=1)
     day = np.where(never, usage.shape[1], over.argmax(axis=1))
     at = np.minimum(day, usage.shape[1] - 1)
-    ratio = np.where(never, 0.0, usage[np.arange(len(usage)), at] / hard)
+    with np.errstate(divide="ignore"):  # a bound of 0 is exceeded infinitely
+        ratio = np.where(never, 0.0, usage[np.arange(len(usage)), at] / np.float64(hard))
     return FirstBreach(day=day, ratio=ratio)
 
 

@@ -1,4 +1,4 @@
-"""Dated prices and shapes of instance types and database classes, and the user's overlay of them.
+"""Dated prices, shapes and limits of the cloud, and the user's overlay of them.
 
 The built-in tables are small, dated and sourced: facts to start with, not a quote. A user's CSV
 rows replace them by key. Nothing is scaled from one size, engine or region to another.
@@ -7,6 +7,7 @@ rows replace them by key. Nothing is scaled from one size, engine or region to a
 from __future__ import annotations
 
 from capmodel.catalog.lookup import STALE_AFTER_DAYS, Catalog
+from capmodel.catalog.quotas import Quota, Quotas
 from capmodel.catalog.rows import DbClass, NodeType
 
-__all__ = ["STALE_AFTER_DAYS", "Catalog", "DbClass", "NodeType"]
+__all__ = ["STALE_AFTER_DAYS", "Catalog", "DbClass", "NodeType", "Quota", "Quotas"]

@@ -66,8 +66,9 @@ class Catalog:
 
         Columns: `region, kind (node | db), engine (of a db), name, price_usd_per_hour, as_of,
         source`, and the shape, `arch, vcpu, memory_gib, enis, ips_per_eni` of a node or `vcpu,
-        memory_gib, max_connections` (optional) of a database class. A row with an empty shape
-        overrides the price only.
+        memory_gib` of a database class with, optional, its `max_connections, ebs_baseline_iops,
+        ebs_max_iops, ebs_baseline_mb_per_s, ebs_max_mb_per_s, network_gbps`. A row with an empty
+        shape overrides the price only; one with a shape replaces the whole row.
 
         Raises
         ------

@@ -27,8 +27,25 @@ _SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {
     "node": ("arch", "vcpu", "memory_gib", "enis", "ips_per_eni"),
     "db": ("vcpu", "memory_gib"),
 }
-_OPTIONAL_SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {"node": (), "db": ("max_connections",)}
-_NOTES: Final = ("grade", "shape_as_of", "shape_source", "max_connections_source")
+_OPTIONAL_SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "node": (),
+    "db": (
+        "max_connections",
+        "ebs_baseline_iops",
+        "ebs_max_iops",
+        "ebs_baseline_mb_per_s",
+        "ebs_max_mb_per_s",
+        "network_gbps",
+    ),
+}
+_NOTES: Final = (
+    "grade",
+    "shape_as_of",
+    "shape_source",
+    "max_connections_source",
+    "io_as_of",
+    "io_source",
+)
 """Columns that document a row for its reader; nothing is computed from them."""
 
 
@@ -63,8 +80,11 @@ class DbClass:
     """A database class of an engine in a region: shape, single-AZ price, provenance.
 
     ``vcpu`` [cores], ``memory_gib`` [GiB], ``max_connections`` the engine's documented default for
-    the class (None where no table states it), ``price_usd_per_hour`` [USD/h] on demand for one
-    instance in one zone.
+    the class, ``price_usd_per_hour`` [USD/h] on demand for one instance in one zone. What the class
+    carries to its EBS volumes: ``ebs_baseline_iops`` [1/s] and ``ebs_baseline_mb_per_s`` [MB/s,
+    decimal] without end, ``ebs_max_iops`` and ``ebs_max_mb_per_s`` in bursts of half an hour a day;
+    ``network_gbps`` [Gbit/s] without end, which for Aurora carries the storage too. None where no
+    table states a figure.
     """
 
     region: str
@@ -76,6 +96,11 @@ class DbClass:
     price_usd_per_hour: Decimal
     as_of: dt.date
     source: str
+    ebs_baseline_iops: int | None = None
+    ebs_max_iops: int | None = None
+    ebs_baseline_mb_per_s: float | None = None
+    ebs_max_mb_per_s: float | None = None
+    network_gbps: float | None = None
 
     @property
     def key(self) -> Key:
@@ -261,18 +286,39 @@ def _complete_row(
             as_of=as_of,
             source=cells["source"],
         )
-    known_limit = bool(cells.get("max_connections"))
-    return DbClass(
+    row = DbClass(
         region=region,
         engine=engine,
         name=name,
         vcpu=_count(cells, "vcpu", where=where),
         memory_gib=_positive(cells, "memory_gib", where=where),
-        max_connections=_count(cells, "max_connections", where=where) if known_limit else None,
+        max_connections=_count_or_none(cells, "max_connections", where=where),
         price_usd_per_hour=price,
         as_of=as_of,
         source=cells["source"],
+        ebs_baseline_iops=_count_or_none(cells, "ebs_baseline_iops", where=where),
+        ebs_max_iops=_count_or_none(cells, "ebs_max_iops", where=where),
+        ebs_baseline_mb_per_s=_positive_or_none(cells, "ebs_baseline_mb_per_s", where=where),
+        ebs_max_mb_per_s=_positive_or_none(cells, "ebs_max_mb_per_s", where=where),
+        network_gbps=_positive_or_none(cells, "network_gbps", where=where),
     )
+    _check_bursts(row, where=where)
+    return row
+
+
+def _check_bursts(row: DbClass, *, where: str) -> None:
+    """Refuse a baseline above its maximum: the two columns were swapped."""
+    for quantity, baseline, most in (
+        ("iops", row.ebs_baseline_iops, row.ebs_max_iops),
+        ("mb_per_s", row.ebs_baseline_mb_per_s, row.ebs_max_mb_per_s),
+    ):
+        if baseline is not None and most is not None and baseline > most:
+            raise InputError.of(
+                where,
+                got=f"ebs_baseline_{quantity} {baseline:g} above ebs_max_{quantity} {most:g}",
+                expected="a baseline that the burst exceeds or equals",
+                do="Swap the two, or correct the wrong one.",
+            )
 
 
 def _kind(text: str, *, where: str) -> Kind:
@@ -329,6 +375,14 @@ def _count(cells: Mapping[str, str], column: str, *, where: str) -> int:
             do=f"Correct the column {column}.",
         )
     return int(value)
+
+
+def _count_or_none(cells: Mapping[str, str], column: str, *, where: str) -> int | None:
+    return _count(cells, column, where=where) if cells.get(column) else None
+
+
+def _positive_or_none(cells: Mapping[str, str], column: str, *, where: str) -> float | None:
+    return _positive(cells, column, where=where) if cells.get(column) else None
 
 
 def _date(text: str, *, where: str) -> dt.date:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 from capmodel.cli.backtests import backtest
+from capmodel.cli.exporting import export
 from capmodel.cli.options import (
     PLAN,
     SCENARIO,
     STUDY,
     debug_option,
     format_option,
+    read_plan,
     read_study,
     set_option,
 )
@@ -65,6 +67,7 @@ def capmodel() -> None:
 
 
 capmodel.add_command(backtest)
+capmodel.add_command(export)
 
 
 @capmodel.command(short_help="Make the plan: headline, ladder, review.")
@@ -193,7 +196,7 @@ def fit(study_path: Path, name: str | None, settings: Sequence[str], form: Forma
 @debug_option
 def explain(plan_path: Path, node: str, limit: str, scenario: str | None, form: Format) -> None:
     """Print the chain of factors behind a limit's P50, for example: core-db connections."""
-    say(in_format(_read_plan(plan_path).explain(node, limit, scenario=scenario), form))
+    say(in_format(read_plan(plan_path).explain(node, limit, scenario=scenario), form))
 
 
 def _multiples(_context: click.Context, _option: click.Parameter, value: str) -> tuple[float, ...]:
@@ -223,7 +226,7 @@ def sweep(plan_path: Path, multiples: tuple[float, ...], form: Format) -> None:
     Pods and nodes are whole here. The ladder's breaks_at_x counts in fractions of them, so a
     limit may be passed a little before.
     """
-    frame = _read_plan(plan_path).sweep(multiples)
+    frame = read_plan(plan_path).sweep(multiples)
     say(in_format(_side_by_side(frame) if form in {"table", "md"} else frame, form))
 
 
@@ -257,13 +260,13 @@ def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> No
         message = "name two plans (OLD NEW), or one plan and --scenarios NAME,NAME"
         raise click.UsageError(message)
     if new is not None:
-        frame = _read_plan(new).diff(_read_plan(old))
+        frame = read_plan(new).diff(read_plan(old))
     else:
         names = [part.strip() for part in cast("str", scenarios).split(",")]
         if len(names) != 2:  # noqa: PLR2004  a comparison has two sides
             message = f"--scenarios takes two names with a comma between, not {scenarios!r}"
             raise click.UsageError(message)
-        frame = _read_plan(old).diff(*names)
+        frame = read_plan(old).diff(*names)
     if frame.empty and form in {"table", "md"}:
         say("no differences")
     else:
@@ -285,7 +288,7 @@ def report(plan_path: Path, out: Path) -> None:
     if out.suffix not in REPORTS:
         message = f"--out {out}: the name must end in {' or '.join(REPORTS)}"
         raise click.UsageError(message)
-    plans = _read_plan(plan_path)
+    plans = read_plan(plan_path)
     with step("drawing the report"):
         if out.suffix == ".html":
             plans.to_html(out)
@@ -297,9 +300,3 @@ def report(plan_path: Path, out: Path) -> None:
 def _fit(study: Study) -> CapacityFit:
     with step("reading the history and fitting demand and usage" if study.history else "reading"):
         return study.fit()
-
-
-def _read_plan(path: Path) -> PlanSet:
-    from capmodel.plan import PlanSet  # noqa: PLC0415  pandas
-
-    return PlanSet.load(path / "plan.json" if path.is_dir() else path)

@@ -11,7 +11,7 @@ import click
 from capmodel.cli.tables import FORMATS
 
 if TYPE_CHECKING:
-    from capmodel.plan import Study
+    from capmodel.plan import PlanSet, Study
 
 __all__ = [
     "PLAN",
@@ -19,6 +19,7 @@ __all__ = [
     "STUDY",
     "debug_option",
     "format_option",
+    "read_plan",
     "read_study",
     "set_option",
 ]
@@ -85,3 +86,10 @@ def read_study(path: Path, settings: Sequence[str]) -> Study:
     from capmodel.plan import Study  # noqa: PLC0415  pandas, pydantic
 
     return Study.read(path, overrides=overrides)
+
+
+def read_plan(path: Path) -> PlanSet:
+    """Return a saved plan: the file, or the folder that holds its plan.json."""
+    from capmodel.plan import PlanSet  # noqa: PLC0415  pandas
+
+    return PlanSet.load(path / "plan.json" if path.is_dir() else path)

@@ -13,6 +13,7 @@ from capmodel.peaks import hour_mean_undersize
 from capmodel.plan.after import exceeded_after
 from capmodel.plan.assumptions import assumptions_frame
 from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
+from capmodel.plan.equip import quota_of
 from capmodel.plan.explain import factors_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
 from capmodel.plan.frames_ladder import ladder_frame, shares_frame
@@ -61,6 +62,11 @@ def assemble(solved: Solved) -> PlanSet:
     findings = findings + solved.request.catalog.findings(
         solved.request.as_of, _rows_used(solved, supply)
     )
+    quotas = [
+        quota_of(solved.estate.topology, solved.request.quotas, n) for n in solved.estate.declared
+    ]
+    used = [q for q in quotas if q is not None]
+    findings = findings + solved.request.quotas.findings(solved.request.as_of, used)
     findings = findings + Findings(tuple(_own_findings(solved, supply, beyond)))
     calendar = calendar_yoy_frame(solved)
     limits = _with_remedies(limits_frame(solved, beyond), remedies)

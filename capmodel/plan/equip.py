@@ -17,10 +17,12 @@ from capmodel.demand import DemandFit
 from capmodel.schema import Basis, worst_basis
 
 if TYPE_CHECKING:
+    from capmodel.catalog import Quota, Quotas
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.request import PlanRequest
+    from capmodel.topology import Topology
 
-__all__ = ["make_estate"]
+__all__ = ["make_estate", "quota_of"]
 
 
 def make_estate(
@@ -67,21 +69,36 @@ def make_estate(
 
 
 def _declared_bound(fit: CapacityFit, request: PlanRequest, name: str) -> DeclaredBound:
-    """Return a declared limit's bound: the topology's own, else the catalog's."""
+    """Return a declared limit's bound: the topology's own, else the row of the catalog's limits."""
     limit, pools = fit.topology.limits[name], fit.topology.pools
-    catalog = request.catalog
+    quota = quota_of(fit.topology, request.quotas, name)
     per_node = {
-        pool: float(catalog.node_type(pools[pool].types[0]).vcpu)
+        pool: float(request.catalog.node_type(pools[pool].types[0]).vcpu)
         if used == "vcpus"
         else float(used)
         for pool, used in limit.per_node.items()
     }
+    source = f"topology, limits.{name}.hard"
+    if limit.hard is None and quota is not None:
+        source = f"catalog, {quota.service} {quota.name} of {quota.as_of}, {quota.source}"
+    lead = limit.lead_days
+    if lead is None:
+        lead = 0 if quota is None else quota.lead_days or 0
     return DeclaredBound(
-        hard=float(limit.hard or math.nan),
+        hard=float(limit.hard if limit.hard is not None else quota.value if quota else math.nan),
         per_node=per_node,
-        lead_days=limit.lead_days or 0,
-        source=f"topology, limits.{name}.hard",
+        lead_days=lead,
+        source=source,
     )
+
+
+def quota_of(topology: Topology, quotas: Quotas, name: str) -> Quota | None:
+    """Return the row of the catalog that a declared limit names; the request has checked it."""
+    limit = topology.limits[name]
+    if limit.quota is None:
+        return None
+    service, _, row = limit.quota.rpartition(".")
+    return quotas.get(row, service=service)
 
 
 def today_loads(fit: CapacityFit, calls: Mapping[tuple[str, str], CallRatio]) -> dict[str, float]:

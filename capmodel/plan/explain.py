@@ -93,7 +93,7 @@ def _chain(
     yield Factor("usage, P50 of the season", usage, limit.unit, limit.basis, "product of the above")
     if math.isfinite(limit.hard):
         yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", limit.source)
-        yield Factor("utilization", usage / limit.hard, "ratio", limit.basis, "usage / limit")
+        yield Factor("utilization", limit.share(usage), "ratio", limit.basis, "usage / limit")
         yield Factor("policy", limit.policy_x, "ratio", "assumed", "policy.utilization")
     if limit.imbalance_x > 1 and limit.kind == "pods":
         service = solved.estate.services[limit.node]

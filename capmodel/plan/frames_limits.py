@@ -99,8 +99,8 @@ def _row(
         "policy_x": limit.policy_x,
         "peak_p50": p50,
         "peak_p95": p95,
-        "utilization_p50": p50 / limit.hard if bounded else math.nan,
-        "utilization_p95": p95 / limit.hard if bounded else math.nan,
+        "utilization_p50": limit.share(p50),
+        "utilization_p95": limit.share(p95),
         "p_saturate": p_saturate,
         "p_first": probability(risk.first, weights) if risk else math.nan,
         "p_any": probability(hit, weights) if hit is not None and bounded else math.nan,
@@ -119,7 +119,7 @@ def _multiples(limit: Limit) -> dict[str, float]:
     today = limit.curve.usage(1.0)
     return {
         "today": today,
-        "today_x": today / limit.hard if math.isfinite(limit.hard) else math.nan,
+        "today_x": limit.share(today),
         "binds_at_x": _multiple(limit.curve, limit.policy),
         "breaks_at_x": _multiple(limit.saturation, limit.hard),
     }

@@ -30,8 +30,8 @@ __all__ = ["TOGETHER", "overlays_frame"]
 
 TOGETHER = "all together"
 COLUMNS = [
-    "overlay", "node", "limit", "needed", "today", "after_orders", "breaks_today", "breaks",
-    "broken_by",
+    "overlay", "node", "limit", "needed", "today", "utilization_today", "after_orders",
+    "breaks_today", "breaks", "broken_by",
 ]  # fmt: skip
 
 
@@ -43,6 +43,12 @@ class Failed:
     estate: Estate
     loads: tuple[Loads, ...]
     disturbed: Disturbed
+
+    @property
+    def degraded_x(self) -> float:
+        """The utilization that the policy accepts under a failure [ratio]."""
+        policy = self.disturbed.topology.policy
+        return policy.utilization_degraded or policy.utilization.cpu_cores
 
     @property
     def hold(self) -> Hold:
@@ -57,8 +63,9 @@ def overlays_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
 
     Each overlay alone, then all of them together. ``needed`` units keep the utilization that the
     policy accepts under a failure (``utilization_degraded``), inf where no zone is left; ``breaks``
-    is after the orders; ``broken_by`` names the overlays that break the limit by themselves. Limits
-    that an overlay does not touch have no row.
+    is after the orders; ``utilization_today`` is how full today's units run once the failure has
+    taken its part, idle usage taken as proportional; ``broken_by`` names the overlays that break
+    the limit by themselves. Limits that an overlay does not touch have no row.
     """
     overlays = solved.request.overlays
     sets: list[tuple[str, Sequence[Overlay]]] = [(o.words, (o,)) for o in overlays]
@@ -138,7 +145,7 @@ def _pool_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[
             ]
             needed = whole_nodes(_season_p50(solved, fill), hold, zones=pool.zones)
         after = float(max(supply.pools[MIXTURE, name].placed.nodes, pool.today or 0))
-        yield _row(failed.words, (name, "nodes"), needed, (pool.today, after))
+        yield _row(failed, (name, "nodes"), needed, (pool.today, after))
 
 
 def _service_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
@@ -155,7 +162,7 @@ def _service_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[di
             pods = [pods_needed(failed.estate, load, name, hold) for load in failed.loads]
             needed = whole_pods(_season_p50(solved, pods), hold, zones=zones)
         after = supply.services[MIXTURE, name].allowed(service.replicas.max)
-        yield _row(failed.words, (name, "replicas"), needed, (service.replicas.max, after))
+        yield _row(failed, (name, "replicas"), needed, (service.replicas.max, after))
 
 
 def _usage_row(
@@ -172,13 +179,12 @@ def _usage_row(
     for load in failed.loads:
         usage = usage_of(limit, failed.estate, load)
         peaks.append(saturation_of(limit, failed.estate, load, usage))
-    degraded = made.topology.policy.utilization_degraded or limit.policy_x
-    needed = _season_p50(solved, peaks) / degraded
+    needed = _season_p50(solved, peaks) / failed.degraded_x
     if zoned and zones is not None:
         left = zones - made.zones_lost
         needed = needed * zones / left if left > 0 else math.inf
     after = hard_after(solved, supply, path)
-    yield _row(failed.words, limit.key, needed, (limit.hard, after))
+    yield _row(failed, limit.key, needed, (limit.hard, after))
 
 
 def _season_p50(solved: Solved, days: list[np.ndarray]) -> float:
@@ -187,16 +193,18 @@ def _season_p50(solved: Solved, days: list[np.ndarray]) -> float:
 
 
 def _row(
-    overlay: str, key: tuple[str, str], needed: float, available: tuple[float | None, float]
+    failed: Failed, key: tuple[str, str], needed: float, available: tuple[float | None, float]
 ) -> dict[str, Any]:
     today, after = available
     node, limit = key
+    full = failed.degraded_x * needed / today if today else math.nan
     return {
-        "overlay": overlay,
+        "overlay": failed.words,
         "node": node,
         "limit": limit,
         "needed": needed,
         "today": math.nan if today is None else float(today),
+        "utilization_today": full,
         "after_orders": after,
         "breaks_today": today is not None and needed > today,
         "breaks": needed > after,

@@ -96,16 +96,17 @@ def _of_ours(solved: Solved, supply: Supply, path: LimitPaths, p50: float) -> tu
     """Return the plain relief of autoscaler bounds and pools: have as much as is needed."""
     limit = path.limit
     if limit.kind == "nodes":
-        units = limit.hard
+        units, each = limit.hard, 1.0
         wanted = float(supply.pools[MIXTURE, limit.node].placed.nodes)
         words, lead = "add nodes", solved.request.orders.nodes.recommended_days
     else:
         units = float(solved.estate.services[limit.node].maximum or 1)
+        each = limit.hard / units
         wanted = supply.services[MIXTURE, limit.node].replicas
         words, lead = "raise replicas.max", 0
     if not math.isfinite(wanted) or (wanted <= units and p50 <= limit.policy):
         return ()
-    after = p50 / limit.hard * units / max(wanted, units)
+    after = p50 / (max(wanted, units) * each)
     remedy = Remedy(
         remedy=words,
         from_value=f"{units:,.6g}",

@@ -38,7 +38,7 @@ from capmodel.usage import LinearUsage, RobustLinear, declared_usage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from capmodel.catalog import Catalog
+    from capmodel.catalog import Catalog, Quotas
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
     from capmodel.scenario import Overlay, Scenario
@@ -93,6 +93,7 @@ class CapacityFit:
         as_of: str | date | None = None,
         orders: OrdersPolicy | None = None,
         catalog: Catalog | None = None,
+        quotas: Quotas | None = None,
         overlays: Sequence[Overlay] = (),
         title: str = "Capacity review",
     ) -> PlanSet:
@@ -112,8 +113,8 @@ class CapacityFit:
             Random streams and number of paths per scenario.
         as_of
             The day on which the plan is made; None: the local date after the last row.
-        orders, catalog, overlays
-            Lead times, prices and failures to look at.
+        orders, catalog, quotas, overlays
+            Lead times, prices, limits of the cloud, and failures to look at.
         title
             Heading of the report.
 
@@ -132,6 +133,7 @@ class CapacityFit:
                 as_of=as_of,
                 orders=orders,
                 catalog=catalog,
+                quotas=quotas,
                 overlays=tuple(overlays),
                 title=title,
             ),

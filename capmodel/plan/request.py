@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from capmodel.catalog import Catalog
+from capmodel.catalog import Catalog, Quotas
 from capmodel.errors import InputError, Problem
 from capmodel.orders import OrdersPolicy
 from capmodel.scenario import (
@@ -78,6 +78,7 @@ class Setting:
     as_of: str | date | None = None
     orders: OrdersPolicy | None = None
     catalog: Catalog | None = None
+    quotas: Quotas | None = None
     overlays: tuple[Overlay, ...] = ()
     title: str = "Capacity review"
 
@@ -99,6 +100,7 @@ class PlanRequest:
     as_of: date
     orders: OrdersPolicy
     catalog: Catalog
+    quotas: Quotas
     overlays: tuple[Overlay, ...]
     title: str
 
@@ -122,11 +124,13 @@ class PlanRequest:
         as_of = setting.as_of
         made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
+        quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         problems = [
             *_date_problems(fit, horizon),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
             *_catalog_problems(fit.topology, catalog),
+            *_quota_problems(fit.topology, quotas),
         ]
         if problems:
             raise InputError(problems)
@@ -150,6 +154,7 @@ class PlanRequest:
             as_of=made,
             orders=setting.orders if setting.orders is not None else OrdersPolicy(),
             catalog=catalog,
+            quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
         )
@@ -214,6 +219,21 @@ def _catalog_problems(topology: Topology, catalog: Catalog) -> list[Problem]:
     for name, database in topology.databases.items():
         try:
             catalog.db_class(database.engine, database.db_class, where=f"databases.{name}.class")
+        except InputError as error:
+            problems += error.problems
+    return problems
+
+
+def _quota_problems(topology: Topology, quotas: Quotas) -> list[Problem]:
+    """Return the rows of the catalog's limits that are unknown, or in another unit."""
+    problems: list[Problem] = []
+    for name, limit in topology.limits.items():
+        if limit.quota is None:
+            continue
+        service, _, row = limit.quota.rpartition(".")
+        try:
+            found = quotas.get(row, service=service, where=f"limits.{name}.quota")
+            found.check_unit(limit.unit, where=f"limits.{name}.unit")
         except InputError as error:
             problems += error.problems
     return problems

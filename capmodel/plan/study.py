@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from capmodel import documents
-from capmodel.catalog import Catalog
+from capmodel.catalog import Catalog, Quotas
 from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
@@ -81,6 +81,9 @@ class CatalogChoice(_Spec):
 
     region: str = "us-east-1"
     overlay: Path | None = None
+    """Prices and shapes that replace built-in rows."""
+    limits: Path | None = None
+    """Limits of the cloud that replace built-in rows: what the account was really granted."""
 
 
 class EventToAdd(_Spec):
@@ -285,6 +288,12 @@ class Study(_Spec):
         overlay = self.catalog.overlay
         return catalog.with_overlay(self._at(overlay)) if overlay else catalog
 
+    def read_quotas(self) -> Quotas:
+        """Return the built-in limits of the region with the study's overlay."""
+        quotas = Quotas.builtin(self.catalog.region)
+        overlay = self.catalog.limits
+        return quotas.with_overlay(self._at(overlay)) if overlay else quotas
+
     def make_events(self, first_year: int) -> Events:
         """Return the calendar from a year (or the declared years) to the end of the horizon."""
         first, last = self.events.years or (first_year, self.horizon.end.year)
@@ -333,6 +342,7 @@ class Study(_Spec):
             as_of=self.as_of,
             orders=self.orders,
             catalog=self.read_catalog(),
+            quotas=self.read_quotas(),
             overlays=self.overlays,
             title=self.title,
         )

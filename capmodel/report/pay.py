@@ -48,6 +48,7 @@ def _overlays(material: Material) -> list[Block]:
         Column("limit", "Limit", "name"),
         Column("needed", "Needed", "count"),
         Column("today", "Today", "count"),
+        Column("utilization_today", "Utilization then", "ratio"),
         Column("after_orders", "After orders", "count"),
         Column("breaks_today", "Breaks today", "flag"),
         Column("breaks", "Breaks after orders", "flag"),

@@ -27,15 +27,15 @@ class DeclaredLimit(Spec):
     hard: Positive | None = None
     """The bound [unit]; None: the value of the catalog's row `quota`."""
     quota: str | None = None
-    """A row of the catalog's limits: service and name, for example ``ec2.standard_vcpus``."""
+    """A row of the catalog's limits: ``SERVICE.NAME``, say ``ec2.on_demand_vcpu_standard``."""
     constant: NonNegative = 0.0
     """Used without any traffic [unit]."""
     per_request: dict[str, NonNegative] = Field(default_factory=dict)
     """Driver, service or external to usage per event or request a second [unit s]."""
     per_pod: dict[str, NonNegative] = Field(default_factory=dict)
     """Service to usage of one pod [unit]."""
-    per_node: dict[str, NonNegative | Literal["vcpus", "addresses"]] = Field(default_factory=dict)
-    """Pool to usage of one node [unit]; ``vcpus`` or ``addresses``: from the catalog's shape."""
+    per_node: dict[str, NonNegative | Literal["vcpus"]] = Field(default_factory=dict)
+    """Pool to usage of one node [unit]; ``vcpus``: those of the pool's type, from the catalog."""
     imbalance_x: Annotated[float, Field(ge=1)] = 1.0
     """Hottest part / mean part (zone, partition, address), against the hard value [ratio]."""
     zones: Annotated[int, Field(ge=1)] | None = None
