@@ -67,7 +67,11 @@ def topology(**database: Any) -> Topology:
 
 
 def estate(
-    *, surge: np.ndarray | None = None, declared: Topology | None = None, **database: Any
+    *,
+    surge: np.ndarray | None = None,
+    declared: Topology | None = None,
+    draws: int = DRAWS,
+    **database: Any,
 ) -> Estate:
     """Return the estate at 40 checkouts a second today."""
     made = declared or topology(**database)
@@ -83,7 +87,7 @@ def estate(
                 for use in pod_uses(
                     declared_usage(name, resource, terms),
                     request=requests[resource],
-                    draws=DRAWS,
+                    draws=draws,
                     seed=7,
                 )
             ),
@@ -102,7 +106,7 @@ def estate(
         topology=made,
         services=services,
         rates=pod_rates(made, services),
-        databases={"db": database_use(cores, draws=DRAWS, seed=7)},
+        databases={"db": database_use(cores, draws=draws, seed=7)},
         nodes={"general": NODE},
         today=today,
         surge=np.full(DAYS, 0.25) if surge is None else surge,
@@ -126,9 +130,11 @@ def season_of(made: Estate, load: Loads, start: int, end: int) -> tuple[Estate, 
 
 
 def loads(checkouts: float | np.ndarray) -> Loads:
-    """Return loads of so many checkouts a second, one number or shape (DRAWS, DAYS)."""
+    """Return loads of so many checkouts a second, one number or shape (draws, DAYS)."""
     made = topology()
-    level = np.broadcast_to(np.asarray(checkouts, dtype=float), (DRAWS, DAYS))
+    given = np.asarray(checkouts, dtype=float)
+    draws = len(given) if given.ndim else DRAWS
+    level = np.broadcast_to(given, (draws, DAYS))
     days = np.arange(np.datetime64("2026-11-26"), np.datetime64("2026-11-26") + DAYS)
     root = RootPaths(
         service="checkouts",
@@ -136,7 +142,7 @@ def loads(checkouts: float | np.ndarray) -> Loads:
         dates=days,
         event=("",) * DAYS,
         shape=60.0 * level[:, :, None],
-        level=np.zeros(DRAWS),
+        level=np.zeros(draws),
         drift=np.zeros((1, DAYS)),
         shock=np.zeros((1, DAYS)),
         to_growth=np.zeros(DAYS),
@@ -147,6 +153,6 @@ def loads(checkouts: float | np.ndarray) -> Loads:
     return Loads(
         dates=days,
         roots={"checkouts": root_minutes(root, np.ones((1, 1, 1)), keep_hours=False)},
-        factor={"checkouts": np.ones((DRAWS, DAYS))},
-        weights=call_weights(made, edges(made), is_event=calm, draws=DRAWS, seed=7),
+        factor={"checkouts": np.ones((draws, DAYS))},
+        weights=call_weights(made, edges(made), is_event=calm, draws=draws, seed=7),
     )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 
 import numpy as np
 import pytest
@@ -109,18 +108,24 @@ def test_a_scenario_without_probability_does_not_size() -> None:
     assert level == union_level(usual, np.full(1000, 1 / 1000), 0.02)
 
 
-def test_standard_error_by_the_variance_of_every_outcome() -> None:
-    """Two strata of three draws, p = 1/3 and 2/3: the exact variance over all 64 outcomes."""
-    weights, p = np.array([0.7, 0.3]), np.array([1 / 3, 2 / 3])
-    mean = weights @ p
-    variance = 0.0
-    for outcome in itertools.product([0, 1], repeat=6):
-        hit = np.array(outcome).reshape(2, 3)
-        chance = np.prod(np.where(hit == 1, p[:, None], 1 - p[:, None]))
-        variance += chance * (weights @ hit.mean(axis=1) - mean) ** 2
+def test_standard_error_of_draws_that_scenarios_share() -> None:
+    """Three draws, each the same luck in both scenarios: shares 1, 0.3 and 0 of the weight."""
+    weights = np.array([0.7, 0.3])
     seen = np.array([[True, False, False], [True, True, False]])
-    assert probability(seen, weights) == pytest.approx(mean)
-    assert standard_error(seen, weights) == pytest.approx(np.sqrt(variance))
+    shares = np.array([1.0, 0.3, 0.0])
+    assert probability(seen, weights) == pytest.approx(shares.mean())
+    assert standard_error(seen, weights) == pytest.approx(shares.std() / np.sqrt(3))
+
+
+def test_standard_error_agrees_with_many_repetitions() -> None:
+    rng = np.random.default_rng(5)
+    weights, found, told = np.array([0.25, 0.55, 0.2]), [], []
+    for _ in range(4000):
+        luck = rng.standard_normal(200)
+        hit = np.stack([luck > z for z in (1.9, 1.2, 0.4)])
+        found.append(probability(hit, weights))
+        told.append(standard_error(hit, weights))
+    assert np.mean(told) == pytest.approx(np.std(found), rel=0.05)
 
 
 def test_a_rare_event_never_has_an_error_of_zero() -> None:

@@ -9,6 +9,7 @@ Mixture: scenarios are strata. Draw d of scenario s has weight ``probability_s /
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,14 +45,17 @@ def probability(hit: np.ndarray, weights: np.ndarray) -> float:
 def standard_error(hit: np.ndarray, weights: np.ndarray) -> float:
     """Return the Monte-Carlo standard error of :func:`probability`.
 
-    Stratified sampling: ``se² = sum_s w_s² p_s (1 - p_s) / draws`` (Cochran 1977, *Sampling
-    Techniques*, 3rd ed., §5.9). With no hit (or only hits) in a stratum p is set to
-    ``(hits + 1) / (draws + 2)`` there, so that a rare event never reports an error of zero.
+    All scenarios share their luck, so the draws are the sample: ``se = sd(sum_s w_s hit_sd) /
+    sqrt(D)``. Where every draw says the same, ``(hits + 1) / (draws + 2)`` stands for the
+    probability, so that a rare event never reports an error of zero.
     """
     draws = hit.shape[1]
-    p = hit.mean(axis=1)
-    p = np.where((p == 0) | (p == 1), (hit.sum(axis=1) + 1) / (draws + 2), p)
-    return float(np.sqrt(np.sum(weights**2 * p * (1 - p) / draws)))
+    shares = weights @ hit
+    spread = float(shares.std())
+    if spread > 0:
+        return spread / math.sqrt(draws)
+    p = (shares.sum() + 1) / (draws + 2)
+    return math.sqrt(p * (1 - p) / draws)
 
 
 def mixture_quantile(values: np.ndarray, q: float, weights: np.ndarray) -> tuple[int, int]:

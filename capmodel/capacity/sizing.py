@@ -23,7 +23,8 @@ from capmodel.capacity.evaluate import (
     zone_fills,
 )
 from capmodel.capacity.replicas import ceil_units, zone_cover
-from capmodel.capacity.risk import FirstBreach, first_breach, mixture_quantile, union_level
+from capmodel.capacity.risk import FirstBreach, first_breach, mixture_quantile
+from capmodel.capacity.union import union_sizes
 
 if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
@@ -38,10 +39,12 @@ __all__ = [
     "LimitPaths",
     "Needs",
     "Season",
+    "Sized",
+    "TierSizes",
     "hold_needs",
-    "levels_of",
     "limit_paths",
     "needs_of",
+    "tier_sizes",
     "whole_nodes",
     "whole_pods",
 ]
@@ -233,21 +236,40 @@ def _times(load: np.ndarray, rate: np.ndarray) -> np.ndarray:
 
 def hard_row(holds: Sequence[Hold]) -> int | None:
     """Return the first row that asks for hard limits at the tier's risk, None without one."""
-    for k, hold in enumerate(holds):
-        if hold.quantile == "1-risk" and hold.zones_lost == 0 and hold.up_to == "hard":
-            return k
-    return None
+    return next((k for k, hold in enumerate(holds) if hold.at_saturation), None)
 
 
-def levels_of(
+@dataclass(frozen=True, slots=True, eq=False)
+class TierSizes:
+    """At which size each limit of a tier keeps the tier's risk over all of them together."""
+
+    alpha: float
+    """Each limit's own share of the risk."""
+    p_any: float
+    """Expected probability that a season which is not among the draws exceeds any size."""
+    sizes: Mapping[tuple[str, str], float]
+    """(node, limit) to what it needs [the limit's unit]; pods and nodes unrounded, of one zone."""
+    beyond: frozenset[tuple[str, str]]
+    """Limits sized above their largest draw, by the tail of their needs."""
+
+    @property
+    def level(self) -> float:
+        """The quantile at which each limit stands."""
+        return 1.0 - self.alpha
+
+
+def tier_sizes(
     estate: Estate,
     paths: Sequence[LimitPaths],
     needs: Needs,
     weights: np.ndarray,
     *,
     risks: Mapping[int, float],
-) -> dict[int, float]:
-    """Return each tier's common sizing level over the union of its limits.
+) -> dict[int, TierSizes]:
+    """Return each tier's sizes at one common share of its risk.
+
+    A level read off the same draws that it sizes looks better than it is; the sizes are those that
+    a season which is not among them exceeds within the risk (:mod:`capmodel.capacity.union`).
 
     Parameters
     ----------
@@ -261,26 +283,32 @@ def levels_of(
     Returns
     -------
     dict
-        Tier to level; ``1 - level`` is the share of risk of each of its limits.
+        Tier to sizes; without a limit the share is the whole risk.
     """
     row = hard_row(needs.holds)
-    by_tier: dict[int, list[np.ndarray]] = {tier: [] for tier in risks}
+    by_tier: dict[int, dict[tuple[str, str], np.ndarray]] = {tier: {} for tier in risks}
     for path in paths:
         if path.limit.kind in OWN_NEED and np.isfinite(path.limit.hard):
-            by_tier[path.limit.tier].append(path.full_peak.ravel())
+            by_tier[path.limit.tier][path.limit.key] = path.full_peak
     if row is not None:
-        for name, need in (*needs.pods.items(), *needs.nodes.items()):
-            tier = estate.topology.tier_of(name)
-            if needs.holds[row].holds_for(tier):
-                by_tier[tier].append(need[row].ravel())
-    levels = {}
+        for kind, found in (("pods", needs.pods), ("nodes", needs.nodes)):
+            for name, need in found.items():
+                tier = estate.topology.tier_of(name)
+                if needs.holds[row].holds_for(tier):
+                    by_tier[tier][name, kind] = need[row]
+    sizes = {}
     for tier, rows in by_tier.items():
         if not rows:
-            levels[tier] = 1 - risks[tier]
+            sizes[tier] = TierSizes(risks[tier], 0.0, {}, frozenset())
             continue
-        draws = rows[0].size // len(weights)
-        levels[tier] = union_level(np.stack(rows), np.repeat(weights / draws, draws), risks[tier])
-    return levels
+        union = union_sizes(np.stack([*rows.values()]), weights, risks[tier])
+        sizes[tier] = TierSizes(
+            alpha=union.alpha,
+            p_any=union.p_any,
+            sizes=dict(zip(rows, union.sizes.tolist(), strict=True)),
+            beyond=frozenset(key for key, over in zip(rows, union.beyond, strict=True) if over),
+        )
+    return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +319,8 @@ class Sized:
     tier: int
     level: float
     """The tier's sizing level, for rows at ``1-risk``."""
+    size: float | None = None
+    """What the row at saturation asks of the mixture, unrounded; None: its `level` of the draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,19 +366,43 @@ def hold_needs(
         if not hold.holds_for(sized.tier):
             continue
         q = sized.level if hold.quantile == "1-risk" else hold.quantile
-        scenario, draw = mixture_quantile(need[k], q, weights)
+        asked = sized.size if hold.at_saturation else None
+        if asked is None:
+            scenario, draw = mixture_quantile(need[k], q, weights)
+            asked = float(need[k, scenario, draw])
+        else:
+            scenario, draw = nearest_path(need[k], asked, weights)
         days = day if day.ndim == need.ndim - 1 else day[k]
         result.append(
             HoldNeed(
                 hold=hold,
                 quantile=q,
-                units=whole(float(need[k, scenario, draw]), hold),
+                units=whole(asked, hold),
                 scenario=scenario,
                 draw=draw,
                 day=int(days[scenario, draw]),
             )
         )
     return tuple(result)
+
+
+def nearest_path(need: np.ndarray, size: float, weights: np.ndarray) -> tuple[int, int]:
+    """Return (scenario, draw) of the path nearest above a size; where none is, the largest.
+
+    Parameters
+    ----------
+    need
+        Shape (S, D).
+    size
+        What is provided, in the unit of the need.
+    weights
+        Probability of each scenario, shape (S,); those without any are not looked at.
+    """
+    likely = np.where((weights > 0)[:, None], need, -np.inf)
+    reaches = likely >= size
+    ranked = np.where(reaches, -likely, -np.inf) if reaches.any() else likely
+    scenario, draw = divmod(int(ranked.argmax()), need.shape[1])
+    return scenario, draw
 
 
 def whole_pods(need: float, hold: Hold, *, zones: int | None) -> float:

@@ -65,11 +65,10 @@ def hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
 
 
 def quota_needed(solved: Solved, path: LimitPaths) -> float:
-    """Return the bound that holds the P50 within policy and the tier's level within it."""
+    """Return the bound that holds the P50 within policy and the tier's risk within it."""
     weights = solved.request.weights
-    level = solved.levels[path.limit.tier]
     p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, weights)])
-    high = float(path.full_peak[mixture_quantile(path.full_peak, level, weights)])
+    high = solved.sizes[path.limit.tier].sizes[path.limit.key]
     return float(math.ceil(max(p50 / path.limit.policy_x, high) - SLACK))
 
 

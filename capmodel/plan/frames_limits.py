@@ -233,7 +233,8 @@ def risk_frame(solved: Solved, after: Mapping[tuple[str, str], np.ndarray]) -> p
                     "tier": tier,
                     "scenario": scenario,
                     "risk": risk,
-                    "alpha": 1 - solved.levels[tier],
+                    "alpha": solved.sizes[tier].alpha,
+                    "p_any_sized": solved.sizes[tier].p_any,
                     "p_any": p_any,
                     "p_any_after_orders": rest,
                     "mc_se": error,
@@ -243,7 +244,7 @@ def risk_frame(solved: Solved, after: Mapping[tuple[str, str], np.ndarray]) -> p
                 }
             )
     columns = [
-        "tier", "scenario", "risk", "alpha", "p_any", "p_any_after_orders", "mc_se",
+        "tier", "scenario", "risk", "alpha", "p_any_sized", "p_any", "p_any_after_orders", "mc_se",
         "contributors", "contributors_after", "status",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)

@@ -16,9 +16,10 @@ from capmodel.capacity.sizing import (
     Needs,
     Season,
     Sized,
-    levels_of,
+    TierSizes,
     limit_paths,
     needs_of,
+    tier_sizes,
 )
 from capmodel.plan.assemble import assemble
 from capmodel.plan.equip import make_estate
@@ -58,17 +59,19 @@ class Solved:
     """One per scenario, of the season's days only."""
     paths: tuple[LimitPaths, ...]
     needs: Needs
-    levels: Mapping[int, float]
-    """Tier to sizing level; ``1 - level`` is each limit's share of the tier's risk."""
+    sizes: Mapping[int, TierSizes]
+    """Tier to what each of its limits needs, so that all together keep the risk."""
     risks: Mapping[int, float]
     """Tier to accepted risk."""
     limit_risk: Mapping[tuple[str, str], LimitRisk]
     tier_any: Mapping[int, np.ndarray]
     """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
 
-    def sized(self, tier: int) -> Sized:
-        """Return at which rows and level the limits of a tier are sized."""
-        return Sized(holds=self.needs.holds, tier=tier, level=self.levels[tier])
+    def sized(self, tier: int, key: tuple[str, str] | None = None) -> Sized:
+        """Return how a tier is sized; with a limit's key, to the mixture's size of it."""
+        sizes = self.sizes[tier]
+        size = None if key is None else sizes.sizes.get(key)
+        return Sized(holds=self.needs.holds, tier=tier, level=sizes.level, size=size)
 
     def p_any(self, tier: int) -> tuple[float, float]:
         """Return (probability, standard error) that any limit of a tier is exceeded."""
@@ -98,7 +101,7 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     )
     tiers = sorted({estate.topology.tier_of(n) for n in _all_nodes(estate)})
     risks = {tier: estate.topology.policy.risk.of(tier) for tier in tiers}
-    levels = levels_of(estate, paths, needs, request.weights, risks=risks)
+    sizes = tier_sizes(estate, paths, needs, request.weights, risks=risks)
     limit_risk, tier_any = _risk_today(paths, tiers, int(request.season.sum()))
     return Solved(
         fit=fit,
@@ -109,7 +112,7 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
         season_loads=loads,
         paths=paths,
         needs=needs,
-        levels=levels,
+        sizes=sizes,
         risks=risks,
         limit_risk=limit_risk,
         tier_any=tier_any,

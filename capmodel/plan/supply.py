@@ -105,7 +105,7 @@ def _service(solved: Solved, scenario: str, name: str) -> ServiceNeed:
     rows = hold_needs(
         solved.needs.pods[name],
         solved.needs.pods_day[name],
-        sized=solved.sized(topology.tier_of(name)),
+        sized=solved.sized(topology.tier_of(name), (name, "pods") if scenario == MIXTURE else None),
         weights=scenario_weights(solved, scenario),
         whole=partial(whole_pods, zones=zones),
     )
@@ -124,7 +124,9 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
     rows = hold_needs(
         solved.needs.nodes[name],
         solved.needs.nodes_day[name],
-        sized=solved.sized(topology.tier_of(name)),
+        sized=solved.sized(
+            topology.tier_of(name), (name, "nodes") if scenario == MIXTURE else None
+        ),
         weights=scenario_weights(solved, scenario),
         whole=partial(whole_nodes, zones=zones),
     )

@@ -25,7 +25,7 @@ from capmodel.capacity.estate import Estate, pooled_callers
 from capmodel.capacity.evaluate import autoscaled_pods, connections_instant, usage_of
 from capmodel.capacity.remedies import Remedy, class_remedy, connection_remedies
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_quantiles
 from capmodel.capacity.sizing import limit_paths
 from capmodel.cost import season_hours, season_usd
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights, scenarios_of
@@ -177,8 +177,7 @@ def _relief(
             [usage_of(path.limit, estate, load).max(axis=1) for load in solved.season_loads]
         )
         eased = replace(path, season_peak=peaks)
-        level = solved.levels[path.limit.tier]
-        p50, high = _two_quantiles(eased, level, solved.request.weights)
+        p50, high = _p50_and_size(solved, eased, MIXTURE)
         if p50 <= path.limit.policy and high <= path.limit.hard:
             return Relief(remedy.pools, remedy.lead_days, peaks)
     return None
@@ -279,10 +278,8 @@ def _database(
     solved: Solved, scenario: str, name: str, paths: Mapping[tuple[str, str], LimitPaths]
 ) -> DatabaseNeed:
     topology = solved.estate.topology
-    weights = scenario_weights(solved, scenario)
-    level = solved.levels[topology.tier_of(name)]
-    cores = _two_quantiles(paths.get((name, "cpu_cores")), level, weights)
-    connections = _two_quantiles(paths.get((name, "connections")), level, weights)
+    cores = _p50_and_size(solved, paths.get((name, "cpu_cores")), scenario)
+    connections = _p50_and_size(solved, paths.get((name, "connections")), scenario)
     policy = topology.policy.utilization
     ladder = _ladder(solved, name)
     # A class must hold the P50 within policy and the level within the hard value: q <= hard is
@@ -313,13 +310,20 @@ def _both(quantiles: tuple[float, float], policy_x: float) -> float:
     return 0.0 if math.isnan(p50) else max(p50, level * policy_x)
 
 
-def _two_quantiles(
-    path: LimitPaths | None, level: float, weights: np.ndarray
-) -> tuple[float, float]:
+def _p50_and_size(solved: Solved, path: LimitPaths | None, scenario: str) -> tuple[float, float]:
+    """Return the P50 of a limit and what keeps the tier's risk.
+
+    That is the mixture's size where the plan has made one of these very paths; a scenario alone,
+    and connections after a change of pods or pools, stand at the tier's level of their draws.
+    """
     if path is None:
         return math.nan, math.nan
-    at = [mixture_quantile(path.season_peak, q, weights) for q in (0.5, level)]
-    return float(path.season_peak[at[0]]), float(path.season_peak[at[1]])
+    weights = scenario_weights(solved, scenario)
+    sizes, peak = solved.sizes[path.limit.tier], path.season_peak
+    p50, high = (float(peak[at]) for at in mixture_quantiles(peak, (0.5, sizes.level), weights))
+    if scenario == MIXTURE and any(path is known for known in solved.paths):
+        high = sizes.sizes.get(path.limit.key, high)
+    return p50, high
 
 
 def connection_sheet(

@@ -31,6 +31,11 @@ class Hold(Spec):
         """Whether the row fills the hottest unit up to its hard value."""
         return self.up_to == "hard"
 
+    @property
+    def at_saturation(self) -> bool:
+        """Whether the row asks for hard limits at the tier's risk, without a failure."""
+        return self.is_hard and self.quantile == "1-risk" and not self.zones_lost
+
     def holds_for(self, tier: int) -> bool:
         """Return whether the row is promised to a tier."""
         return self.tiers is None or tier in self.tiers
