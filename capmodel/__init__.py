@@ -40,7 +40,13 @@ if TYPE_CHECKING:
         Scenario,
     )
     from capmodel.schema import Finding, Findings
-    from capmodel.sources import read_csv, read_parquet
+    from capmodel.sources import (
+        read_csv,
+        read_krr_csv,
+        read_krr_json,
+        read_parquet,
+        read_vpa,
+    )
     from capmodel.topology import Topology
     from capmodel.usage import QuantileLinear, RobustLinear, Usl
 
@@ -81,7 +87,10 @@ __all__ = [
     "laws",
     "load_plan",
     "read_csv",
+    "read_krr_csv",
+    "read_krr_json",
     "read_parquet",
+    "read_vpa",
 ]
 
 _MODULE_OF: Final = {
@@ -117,7 +126,10 @@ _MODULE_OF: Final = {
     "Usl": "usage",
     "load_plan": "plan",
     "read_csv": "sources",
+    "read_krr_csv": "sources",
+    "read_krr_json": "sources",
     "read_parquet": "sources",
+    "read_vpa": "sources",
 }
 """The module that each public name comes from; a test compares it with the imports above."""
 

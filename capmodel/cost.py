@@ -1,8 +1,9 @@
 """Money: hours of a season by the local calendar, cost lines, and steps that sum to the cent.
 
-This module answers: what do these nodes and databases cost over these local days? Every line is
-rounded to the cent once, half to even, and totals are sums of rounded lines, so a total is what its
-lines show in every format. On-demand prices only: commitments are not known here.
+This module answers: what do these nodes and databases cost over these local days, and which part of
+a node's price is one core's and one GiB's? Every line is rounded to the cent once, half to even,
+and totals are sums of rounded lines, so a total is what its lines show in every format. On-demand
+prices only: commitments are not known here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from capmodel.catalog import DbClass, NodeType
 
 __all__ = [
+    "CORE_WEIGHT",
+    "GIB_WEIGHT",
     "CostLine",
+    "UnitPrice",
     "WaterfallStep",
     "cents",
     "database_line",
@@ -28,12 +32,17 @@ __all__ = [
     "season_hours",
     "season_usd",
     "total_usd",
+    "unit_price",
     "waterfall",
 ]
 
 _CENT: Final = Decimal("0.01")
 PLAN_STEP: Final = "plan"
 """The last step of a waterfall: the total that the steps before it sum to."""
+CORE_WEIGHT: Final = Decimal("0.031611")
+"""OpenCost's default price of a core on AWS [USD/h]; the ratio to a GiB's is what counts."""
+GIB_WEIGHT: Final = Decimal("0.004237")
+"""OpenCost's default price of a GiB of memory on AWS [USD/h]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,14 @@ class CostLine:
     usd: Decimal
     as_of: dt.date
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrice:
+    """A node's price, shared out to its cores and GiB, unrounded."""
+
+    usd_per_core_hour: Decimal
+    usd_per_gib_hour: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +175,34 @@ def node_line(pool: str, *, node: NodeType, count: int, hours: float) -> CostLin
         as_of=node.as_of,
         source=node.source,
     )
+
+
+def unit_price(node: NodeType) -> UnitPrice:
+    """Return what one core and one GiB of a node cost per hour, as OpenCost splits its price.
+
+    Formula: ``P · w_core / (vcpu · w_core + GiB · w_gib)`` per core and the same with ``w_gib`` per
+    GiB, with OpenCost's default weights for AWS (7.46 : 1). Cores and GiB of the type as listed, so
+    the parts of all of them sum to the price; what the system reserves is paid for by the rest.
+
+    Parameters
+    ----------
+    node
+        The catalog row of the instance type.
+
+    References
+    ----------
+    OpenCost specification, *Asset costs*; opencost/opencost ``configs/aws.json`` (``CPU``, ``RAM``).
+
+    Examples
+    --------
+    >>> from capmodel.catalog import Catalog
+    >>> price = unit_price(Catalog.builtin().node_type("m6i.2xlarge"))
+    >>> round(price.usd_per_core_hour, 5), round(price.usd_per_gib_hour, 5)
+    (Decimal('0.03125'), Decimal('0.00419'))
+    """
+    shares = node.vcpu * CORE_WEIGHT + Decimal(node.memory_gib) * GIB_WEIGHT
+    price = node.price_usd_per_hour
+    return UnitPrice(price * CORE_WEIGHT / shares, price * GIB_WEIGHT / shares)
 
 
 def database_line(database: str, *, db_class: DbClass, instances: int, hours: float) -> CostLine:

@@ -107,12 +107,14 @@ def estate(
         services=services,
         rates=pod_rates(made, services),
         databases={"db": database_use(cores, draws=draws, seed=7)},
+        database_lines={},
         nodes={"general": NODE},
         today=today,
         surge=np.full(DAYS, 0.25) if surge is None else surge,
         season_surge=0.25 if surge is None else float(surge.max()),
         database_cores={"db": 16.0},
         max_connections={"db": 4000.0},
+        connection_source={"db": "topology, db.max_connections"},
         call_basis=dict.fromkeys(made.order, "fitted"),
         declared={
             name: DeclaredBound(

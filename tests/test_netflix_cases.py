@@ -126,7 +126,10 @@ def test_eighty_times_names_the_limit_the_multiple_and_the_date(bench, cases) ->
     row = bench.first(bench.server_plan(cases.R4, 80).to_frame("databases"))
     assert row["class_needed"] == "none: outgrows the family"
     assert row["binding"] == "cpu_cores"
-    assert row["rejected"].endswith("db.r5.24xlarge: 77.1613 cores, 67.2 allowed by policy")
+    assert row["rejected"].endswith(
+        "db.r5.24xlarge with 1 reader: writer needs 77.1613 cores, 67.2 allowed, in P50, up to "
+        "utilization"
+    )
 
     largest = bench.server_plan(cases.R4, 1, db_class="db.r5.24xlarge").to_frame("limits")
     limit = bench.first(largest, node="db", limit="cpu_cores")

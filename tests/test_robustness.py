@@ -422,10 +422,13 @@ def test_without_pools_no_default_of_max_connections_is_needed(tmp_path):
     assert row(plan, "assumptions", name="max_connections of db")["value"] == "not known"
 
 
-def test_with_pools_the_missing_default_says_where_to_declare_it(tmp_path):
+def test_with_pools_a_missing_default_is_computed_from_memory_and_says_so(tmp_path):
     pooled = {"api": {"reads": 30, "pool_max": 5}}
-    with pytest.raises(InputError, match=r"databases\.db\.max_connections: got no declared value"):
-        planned(changed(databases__db={**MYSQL, "used_by": pooled}), tmp_path)
+    plan = planned(changed(databases__db={**MYSQL, "used_by": pooled}), tmp_path)
+    steps = plan.explain("db", "connections")
+    hard = steps[steps["factor"] == "/ hard limit"].iloc[0]
+    assert hard["value"] > 0
+    assert hard["source"].startswith("formula of the memory of db.")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADDRESSES_PER_PREFIX",
     "SUBNET_RESERVED",
+    "Interfaces",
     "NodeAddresses",
     "SubnetRoom",
     "VpcCni",
@@ -48,6 +49,18 @@ SUBNET_RESERVED: Final = 5
 _ADDRESS_BITS: Final = 32
 _PREFIX_BITS: Final = 28
 _LARGEST_SUBNET: Final = 16
+
+
+class Interfaces(Protocol):
+    """The network interfaces of an instance type: ``enis``, each with ``ips_per_eni`` addresses."""
+
+    @property
+    def enis(self) -> int:
+        """Interfaces at most."""
+
+    @property
+    def ips_per_eni(self) -> int:
+        """IPv4 addresses of each interface, its own included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +156,7 @@ def group_max_pods(
     )
 
 
-def node_addresses(node: NodeType, pods: npt.ArrayLike, *, cni: VpcCni) -> NodeAddresses:
+def node_addresses(node: Interfaces, pods: npt.ArrayLike, *, cni: VpcCni) -> NodeAddresses:
     """Return the addresses that a node takes from its subnet for the pods on it.
 
     Formula, with ``s = ips_per_eni - 1`` slots on each interface: interfaces
@@ -213,7 +226,7 @@ def node_addresses(node: NodeType, pods: npt.ArrayLike, *, cni: VpcCni) -> NodeA
 
 
 def zone_addresses(
-    node: NodeType, *, nodes: npt.ArrayLike, pods: npt.ArrayLike, cni: VpcCni, surge: float = 0.0
+    node: Interfaces, *, nodes: npt.ArrayLike, pods: npt.ArrayLike, cni: VpcCni, surge: float = 0.0
 ) -> ZoneAddresses:
     """Return the addresses that a zone takes while old and new pods of a rollout exist at once.
 

@@ -16,14 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
+from capmodel.capacity.addresses import VpcCni, node_addresses, zone_addresses
+from capmodel.capacity.db_connections import busy_connections
+
 __all__ = [
+    "AddressesCurve",
     "AnyCurve",
     "BentCurve",
+    "BusyCurve",
     "ConnectionsCurve",
     "Curve",
     "LinearCurve",
+    "NodeNetwork",
     "NodesCurve",
     "PodsCurve",
     "PodsOnPool",
@@ -116,10 +123,32 @@ class ConnectionsCurve(_Curve):
 
     kind: Literal["connections"] = "connections"
     callers: tuple[PooledCaller, ...]
+    other: float = 0.0
+    """Connections that no pool holds."""
 
     def usage(self, x: float, *, integer: bool = True) -> float:
         """Return the connections at a multiple."""
-        return sum(caller.connections(x, integer=integer) for caller in self.callers)
+        pooled = sum(caller.connections(x, integer=integer) for caller in self.callers)
+        return pooled + self.other
+
+
+class BusyCurve(_Curve):
+    """Sessions that queries keep busy behind a proxy: a quantile of their number (Little)."""
+
+    kind: Literal["busy"] = "busy"
+    qps: Slope
+    """Queries per multiple of today [1/s]."""
+    hold_s: float
+    quantile: float
+    other: float = 0.0
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the sessions at a multiple; between whole ones the line of the mean."""
+        if math.isnan(self.qps):
+            return math.nan
+        del integer  # the quantile is whole, and monotone in the multiple
+        busy = busy_connections(self.qps * x, hold_s=self.hold_s, quantile=self.quantile)
+        return float(busy) + self.other
 
 
 class PodsOnPool(_Curve):
@@ -139,6 +168,8 @@ class NodesCurve(_Curve):
     usable: tuple[float, ...]
     """Cores, GiB and pods of one node after daemonsets."""
     services: tuple[PodsOnPool, ...]
+    spare_per_zone: int = 0
+    """Nodes of each zone beside those that the pods need; for what nodes themselves take."""
 
     def usage(self, x: float, *, integer: bool = True) -> float:
         """Return the nodes at a multiple."""
@@ -149,7 +180,81 @@ class NodesCurve(_Curve):
             share = _whole(pods) if integer else pods
             totals = [t + share * r for t, r in zip(totals, service.requests, strict=True)]
         fill = max(t / u for t, u in zip(totals, self.usable, strict=True))
-        return zones * _whole(fill) if integer else fill
+        spare = self.zones * self.spare_per_zone
+        return (zones * _whole(fill) if integer else fill) + spare
+
+
+class NodeNetwork(_Curve):
+    """Interfaces of a pool's nodes and the settings of their network plugin.
+
+    See :mod:`capmodel.capacity.addresses`.
+    """
+
+    enis: int
+    ips_per_eni: int
+    prefix_mode: bool = False
+    custom_networking: bool = False
+    warm_eni: int = 1
+    warm_prefix: int = 1
+    warm_ip: int | None = None
+    minimum_ip: int | None = None
+    daemonset_pods: int = 0
+    """Pods of daemonsets on every node, each with an address."""
+
+    @property
+    def cni(self) -> VpcCni:
+        """The plugin's settings."""
+        return VpcCni(
+            warm_eni=self.warm_eni,
+            warm_prefix=self.warm_prefix,
+            warm_ip=self.warm_ip,
+            minimum_ip=self.minimum_ip,
+            prefix_mode=self.prefix_mode,
+            custom_networking=self.custom_networking,
+        )
+
+    def zone_use(self, nodes: np.ndarray, pods: np.ndarray) -> np.ndarray:
+        """Return the addresses that a zone's nodes and pods take, any shape [addresses].
+
+        `pods` are those of services, a rollout's surge included. Inf where either is inf: no
+        number of pods suffices there.
+        """
+        finite = np.isfinite(nodes) & np.isfinite(pods)
+        whole, alive = np.where(finite, nodes, 0.0), np.where(finite, pods, 0.0)
+        alive = alive + whole * self.daemonset_pods
+        taken = zone_addresses(self, nodes=whole, pods=alive, cni=self.cni).pod_subnet
+        return np.where(finite, taken, np.inf)
+
+
+class AddressesCurve(_Curve):
+    """Addresses that a zone's nodes and pods take: :func:`capmodel.capacity.addresses`.
+
+    Pods spread evenly over the nodes. With whole nodes, one node more may take less: its pods leave
+    interfaces of the others. The continuous form, in which a limit binds, has no such steps.
+    """
+
+    kind: Literal["addresses"] = "addresses"
+    nodes: NodesCurve
+    network: NodeNetwork
+    surge: float = 0.0
+    """Extra pods of a rollout [ratio]."""
+
+    def usage(self, x: float, *, integer: bool = True) -> float:
+        """Return the addresses of one zone at a multiple."""
+        zones = self.nodes.zones
+        each = [service.pods.pods(x, integer=integer) / zones for service in self.nodes.services]
+        pods = sum(_whole(p) if integer else p for p in each) * (1 + self.surge)
+        nodes = self.nodes.usage(x, integer=integer) / zones
+        if math.isnan(pods) or math.isnan(nodes):
+            return math.nan
+        if integer:
+            return float(self.network.zone_use(np.array(nodes), np.array(_whole(pods))))
+        if nodes == 0:
+            return 0.0
+        mean = pods / nodes + self.network.daemonset_pods
+        low = math.floor(mean)
+        few, many = node_addresses(self.network, [low, low + 1], cni=self.network.cni).pod_subnet
+        return float(nodes * (few + (mean - low) * (many - few)))
 
 
 class NodesOfPool(_Curve):
@@ -176,7 +281,15 @@ class SumCurve(_Curve):
         return total * self.imbalance_x
 
 
-AnyCurve = LinearCurve | BentCurve | ConnectionsCurve | NodesCurve | SumCurve
+AnyCurve = (
+    LinearCurve
+    | BentCurve
+    | ConnectionsCurve
+    | BusyCurve
+    | NodesCurve
+    | AddressesCurve
+    | SumCurve
+)
 Curve = Annotated[AnyCurve, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[AnyCurve] = TypeAdapter(Curve)
 
@@ -262,5 +375,6 @@ def sweep_points(
         full = usage if saturation is None else saturation.usage(x)
         status = "RED" if full > hard else "AMBER" if usage > policy_x * hard else within
         status = "GREY" if math.isnan(full) else status
-        points.append(SweepPoint(x=x, usage=usage, utilization=usage / hard if hard else math.inf, status=status))
+        share = usage / hard if hard else math.inf
+        points.append(SweepPoint(x=x, usage=usage, utilization=share, status=status))
     return tuple(points)

@@ -18,6 +18,7 @@ from capmodel.capacity.databases import Caller, connection_limit, connection_use
 from capmodel.capacity.replicas import ceil_units
 from capmodel.errors import InputError
 from capmodel.laws.arguments import number, raise_any, whole
+from capmodel.topology import OtherConnections
 
 if TYPE_CHECKING:
     from capmodel.catalog import DbClass
@@ -73,34 +74,6 @@ class ConnectionDefault:
     def difference_x(self) -> float:
         """Value / formula - 1: what the table and the formula disagree by [ratio]."""
         return self.value / self.formula - 1 if self.formula else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class OtherConnections:
-    """Connections that no service's pool holds.
-
-    ``batch`` of jobs and scheduled work that may coincide with the peak, ``admin`` of people and
-    monitoring, ``reserved`` of the engine, its replicas and migrations, ``draining`` of old pods
-    that still finish [connections].
-    """
-
-    batch: float = 0.0
-    admin: float = 0.0
-    reserved: float = 0.0
-    draining: float = 0.0
-
-    def __post_init__(self) -> None:
-        do = "Give a number of connections."
-        raise_any(
-            problem
-            for name in ("batch", "admin", "reserved", "draining")
-            for problem in number(name, getattr(self, name), do, least=0)
-        )
-
-    @property
-    def total(self) -> float:
-        """All of them [connections]."""
-        return self.batch + self.admin + self.reserved + self.draining
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class RejectedDb:
         use = self.worst
         by = f" (set by the {use.set_by})" if use.set_by else ""
         return (
-            f"{self.name} with {self.readers} readers: {use.role} needs {use.need:,.6g} "
+            f"{self.name} with {self.readers} reader{'s' * (self.readers != 1)}: {use.role} needs {use.need:,.6g} "
             f"{_NOUN[use.limit]}, {use.allowed:,.6g} allowed{by}, in {use.hold}"
         )
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Final, Literal
 
 from capmodel.errors import InputError, Problem
 from capmodel.laws.arguments import number, raise_any
 from capmodel.schema import Finding, Findings
+from capmodel.topology import DbVolume
 
 if TYPE_CHECKING:
     from capmodel.catalog import DbClass
@@ -33,9 +32,6 @@ __all__ = [
     "storage_limits",
     "volume_limits",
 ]
-
-StorageType = Literal["gp2", "gp3", "io1", "io2"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 MIB_PER_MB: Final = 1e6 / 2.0**20
 """An instance's EBS throughput is stated in MB/s, a volume's in MiB/s."""
@@ -55,22 +51,6 @@ _GP2_RANGE: Final = (100.0, 64_000.0)
 _IO1_IOPS_PER_GIB: Final = (0.5, 50.0)
 _IO_MOST: Final = 256_000.0
 _SIZE_MOST_GIB: Final = 65_536.0
-
-
-class DbVolume(BaseModel):
-    """Storage of an RDS instance as provisioned."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    storage_type: StorageType = "gp3"
-    gib: Annotated[float, Field(gt=0, le=_SIZE_MOST_GIB)]
-    """Allocated [GiB]."""
-    iops: Positive | None = None
-    """Provisioned [1/s]; None: the baseline of gp2 and gp3."""
-    throughput_mib: Positive | None = None
-    """Provisioned, of gp3 alone [MiB/s]; None: its baseline."""
-    max_gib: Positive | None = None
-    """Up to where storage autoscaling may go [GiB]; None: no autoscaling."""
 
 
 @dataclass(frozen=True, slots=True)

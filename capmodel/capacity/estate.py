@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from capmodel.capacity.curves import AnyCurve, PodsCurve, PooledCaller
+from capmodel.capacity.curves import AnyCurve, NodeNetwork, PodsCurve, PooledCaller
+from capmodel.capacity.db_lines import DatabaseLine
 from capmodel.capacity.nodes import Usable
-from capmodel.capacity.use import DatabaseUse, PodUse, ServiceUse, targets_of
+from capmodel.capacity.use import DatabaseUse, PodUse, ServiceUse
 from capmodel.errors import InputError
 from capmodel.schema import Basis
 from capmodel.topology import Hold
@@ -28,12 +29,25 @@ if TYPE_CHECKING:
     from capmodel.topology import Policy, Topology
 
 
-__all__ = ["AUTOSCALED", "SATURATED", "DeclaredBound", "Estate", "Limit", "PodRates", "pod_rates"]
+__all__ = [
+    "AUTOSCALED",
+    "RAISED_BY_OTHERS",
+    "SATURATED",
+    "DeclaredBound",
+    "Estate",
+    "Limit",
+    "PodRates",
+    "Throttled",
+    "pod_rates",
+]
 
 LimitKind = Literal[
-    "pods", "replicas", "database_cores", "connections", "quota", "nodes", "database", "declared"
-]
+    "pods", "replicas", "database_cores", "connections", "quota", "nodes", "database", "storage",
+    "declared", "addresses", "throttling",
+]  # fmt: skip
 """How usage follows from loads: see :func:`capmodel.capacity.evaluate.usage_of`."""
+RAISED_BY_OTHERS = frozenset({"quota", "declared", "addresses"})
+"""Limits of partners, the cloud and the network: more has to be asked for."""
 AUTOSCALED = Hold(failure="none", quantile=0.5, up_to="utilization")
 """The row whose target the autoscaler runs at: the mean of the pods at the planned utilization."""
 SATURATED = Hold(failure="none", quantile="1-risk", up_to="hard")
@@ -71,7 +85,7 @@ def pod_rates(topology: Topology, services: Mapping[str, ServiceUse]) -> PodRate
 
 def rate_under(service: ServiceUse, hold: Hold, policy: Policy) -> np.ndarray:
     """Return a service's pods per unit of load under a row, shape (D, 1) [pods per 1/s]."""
-    return service.pods(np.ones((1, 1)), targets=targets_of(hold, policy), hard=hold.is_hard)
+    return service.pods(np.ones((1, 1)), targets=service.targets(hold, policy), hard=hold.is_hard)
 
 
 def _infeasible_use(
@@ -79,7 +93,7 @@ def _infeasible_use(
 ) -> tuple[PodUse, Hold] | None:
     """Return the (resource, row) that no number of pods keeps, None where all hold."""
     for hold in rows:
-        use = service.infeasible(targets_of(hold, policy), hard=hold.is_hard)
+        use = service.infeasible(service.targets(hold, policy), hard=hold.is_hard)
         if use is not None:
             return use, hold
     return None
@@ -96,6 +110,18 @@ class DeclaredBound:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """How often a service's CPU limit stops its pods at the planned utilization."""
+
+    share: float
+    """Share of the periods [ratio]; nan where nothing tells."""
+    known: bool
+    """Whether the share is measured, or an estimate that may stand for a measurement."""
+    basis: Basis
+    source: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Estate:
     """Topology with what each part uses and offers: all that sizing needs besides the loads."""
@@ -104,6 +130,9 @@ class Estate:
     services: Mapping[str, ServiceUse]
     rates: PodRates
     databases: Mapping[str, DatabaseUse]
+    """Busy cores by query, wherever it is served."""
+    database_lines: Mapping[tuple[str, str], DatabaseLine]
+    """(database, limit) to what else its instances use."""
     nodes: Mapping[str, Usable]
     today: Mapping[str, float]
     """Central load of each node in today's busiest minute [1/s]."""
@@ -113,10 +142,16 @@ class Estate:
     """The largest of them in the season, for curves, which have no days [ratio]."""
     database_cores: Mapping[str, float]
     max_connections: Mapping[str, float]
+    connection_source: Mapping[str, str]
+    """Where each database's bound on connections comes from."""
     call_basis: Mapping[str, Basis]
     """Evidence of a node's calls and demand."""
     declared: Mapping[str, DeclaredBound]
     """Bounds of the topology's own limits, resolved against the catalog."""
+    throttled: Mapping[str, Throttled] = field(default_factory=dict)
+    """Services with a CPU limit, or with a measured share."""
+    networks: Mapping[str, NodeNetwork] = field(default_factory=dict)
+    """Pools whose addresses are bounded."""
     draws: slice = field(default_factory=lambda: slice(None))
     """Which draws of the coefficients are meant: those of the loads at hand."""
 
@@ -130,6 +165,13 @@ class Estate:
         if rate is None:
             rate = rate_under(self.services[name], hold, self.topology.policy)
         return self.drawn(rate)
+
+    def targets(self, name: str, hold: Hold = AUTOSCALED) -> dict[str, float]:
+        """Return what a row accepts of each resource of a service's pods, of the request [ratio].
+
+        The autoscaler's row by default: its target is the service's own, else the policy's.
+        """
+        return self.services[name].targets(hold, self.topology.policy)
 
     def drawn(self, coefficient: np.ndarray) -> np.ndarray:
         """Return the draws that are meant of a coefficient of shape (D, 1) or (1, 1)."""
@@ -188,7 +230,7 @@ class Limit:
 def pods_curve(estate: Estate, name: str, hold: Hold = AUTOSCALED) -> PodsCurve:
     """Return a service's pods under a row (the autoscaler's by default), by multiple of today."""
     service = estate.services[name]
-    targets = targets_of(hold, estate.topology.policy)
+    targets = estate.targets(name, hold)
     return PodsCurve(
         slope=min(
             service.pods_per_load(targets, hard=hold.up_to == "hard") * estate.today[name], 1e9
@@ -234,10 +276,18 @@ def pool_services(estate: Estate, pool: str) -> tuple[str, ...]:
     )
 
 
-def pod_requests(estate: Estate, name: str) -> tuple[float, float, float]:
-    """Return cores, GiB and pods (1) that one pod of a service takes from a node."""
+def pod_requests(
+    estate: Estate, name: str, hold: Hold = AUTOSCALED
+) -> tuple[float, float, float]:
+    """Return cores, GiB and pods (1) that one pod of a service takes from a node under a row.
+
+    Its requests; where the row fills it beyond its request of cores, up to its limit, what it uses.
+    """
     pod = estate.topology.services[name].pod
-    return (pod.cpu_cores, pod.memory_gib, 1.0) if pod else (0.0, 0.0, 1.0)
+    if pod is None:
+        return (0.0, 0.0, 1.0)
+    cores_x = estate.services[name].node_cores_x(hold, estate.topology.policy)
+    return (pod.cpu_cores * cores_x, pod.memory_gib, 1.0)
 
 
 def surviving_zones(zones: int, hold: Hold, pool: str) -> int:

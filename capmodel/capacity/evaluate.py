@@ -8,12 +8,15 @@ Shapes: D draws, N local days.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from capmodel.capacity.db_connections import busy_connections
+from capmodel.capacity.db_lines import queries_of
 from capmodel.capacity.estate import (
     AUTOSCALED,
     SATURATED,
@@ -25,7 +28,7 @@ from capmodel.capacity.estate import (
     surviving_zones,
 )
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.use import DatabaseUse, targets_of
+from capmodel.capacity.use import DatabaseUse
 from capmodel.topology import Hold
 
 if TYPE_CHECKING:
@@ -42,34 +45,33 @@ __all__ = [
     "pods_needed",
     "pool_instant",
     "pool_pods_per_zone",
+    "queries_at_peak",
     "saturation_of",
+    "storage_usage",
     "usage_of",
     "zone_fill",
     "zone_fills",
+    "zone_pods",
 ]
+
+
+BUSY_QUANTILE: Final = 0.99
+"""Share of instants in which the sessions behind a proxy suffice [ratio]."""
+SECONDS_A_DAY: Final = 86_400.0
+KIB_PER_GIB: Final = 1024.0**2
 
 
 def usage_of(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     """Return a limit's usage in the busiest minute of each day, without failures.
+
+    Storage has no busiest minute: see :func:`storage_usage`.
 
     Returns
     -------
     numpy.ndarray
         Shape (D, N) [the limit's unit].
     """
-    if limit.kind == "quota":
-        return loads.day_peak(limit.node)
-    if limit.kind == "nodes":
-        return nodes_needed(estate, loads, limit.node, AUTOSCALED)
-    if limit.kind == "database_cores":
-        return _database_cores(estate, loads, limit.node)
-    if limit.kind == "connections":
-        return _connections(estate, loads, limit.node)
-    if limit.kind == "replicas":
-        return ceil_units(pods_needed(estate, loads, limit.node, AUTOSCALED))
-    if limit.kind == "declared":
-        return _declared_usage(estate, loads, limit.node)
-    return _service_usage(limit, estate, loads)
+    return _USAGE[limit.kind](limit, estate, loads)
 
 
 def saturation_of(limit: Limit, estate: Estate, loads: Loads, usage: np.ndarray) -> np.ndarray:
@@ -88,6 +90,18 @@ def saturation_of(limit: Limit, estate: Estate, loads: Loads, usage: np.ndarray)
     if limit.kind == "nodes":
         return nodes_needed(estate, loads, limit.node, SATURATED)
     return usage if limit.imbalance_x == 1.0 else usage * limit.imbalance_x
+
+
+def _load(limit: Limit, _estate: Estate, loads: Loads) -> np.ndarray:
+    return loads.day_peak(limit.node)
+
+
+def _nodes(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    return nodes_needed(estate, loads, limit.node, AUTOSCALED)
+
+
+def _replicas(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    return ceil_units(pods_needed(estate, loads, limit.node, AUTOSCALED))
 
 
 def pods_at(estate: Estate, name: str, load: np.ndarray, hold: Hold) -> np.ndarray:
@@ -122,7 +136,7 @@ def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     if service.maximum is None:
         wanted = autoscaled_pods(estate, limit.node, load)
         pods = np.where(np.isfinite(wanted), wanted, 0.0)  # where none suffices: rates.infeasible
-    per_pod = service.load_per_pod(targets_of(AUTOSCALED, estate.topology.policy))
+    per_pod = service.load_per_pod(estate.targets(limit.node))
     # A line that bends upwards is the larger of two.
     lines = [
         estate.drawn(use.per_request_at(per_pod)) * load + estate.drawn(use.per_pod_draws) * pods
@@ -162,7 +176,8 @@ def database_instant(
     return loads.instant(mix)
 
 
-def _database_cores(estate: Estate, loads: Loads, name: str) -> np.ndarray:
+def _database_cores(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    name = limit.node
     use = estate.databases[name]
     instant = database_instant(estate, loads, name, use)
     callers = {user: loads.at(user, instant) for user in estate.topology.databases[name].used_by}
@@ -171,20 +186,69 @@ def _database_cores(estate: Estate, loads: Loads, name: str) -> np.ndarray:
     return np.broadcast_to(cores, (len(cores), len(loads.dates)))  # without callers: idle each day
 
 
+def _database_line(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    use = estate.database_lines[limit.key].use
+    reads, writes = queries_at_peak(estate, loads, limit.node, use)
+    used = use.cores(np.asarray(reads), np.asarray(writes))
+    return np.broadcast_to(used, (len(used), len(loads.dates)))
+
+
+def queries_at_peak(
+    estate: Estate, loads: Loads, name: str, use: DatabaseUse | None
+) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Return (reads, writes) of all callers in the minute of the day in which a use is largest.
+
+    Without a use, the minute with the most queries.
+    """
+    database = estate.topology.databases[name]
+    per_read, per_write = use.central[1:] if use is not None else (1.0, 1.0)
+    mix = {
+        user: max(caller.reads * per_read + caller.writes * per_write, 1e-12)
+        for user, caller in database.used_by.items()
+    }
+    instant = loads.instant(mix)
+    return queries_of(database, {user: loads.at(user, instant) for user in database.used_by})
+
+
+def storage_usage(estate: Estate, loads: Loads, name: str, as_of: np.datetime64) -> np.ndarray:
+    """Return a database's storage at the end of each day, shape (D, N) [GiB].
+
+    Loads are those of the whole horizon: what is written stays.
+    """
+    database = estate.topology.databases[name]
+    volume = database.storage
+    if volume is None or volume.used_gib is None:
+        return np.full((1, len(loads.dates)), np.nan)
+    ahead = (loads.dates - as_of).astype(float) + 1.0
+    steady = volume.used_gib + volume.gib_per_day * ahead[None, :]
+    if volume.kib_per_write == 0:
+        return steady
+    means = {user: loads.day_mean(user) for user in database.used_by}
+    _, writes = queries_of(database, means)
+    gib_a_day = np.asarray(writes) * SECONDS_A_DAY * volume.kib_per_write / KIB_PER_GIB
+    return np.asarray(steady + np.cumsum(gib_a_day, axis=1))
+
+
 def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day with the most connections to a database."""
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
     mix = {
         caller.name: caller.per_pod
-        * max(min(estate.services[caller.name].pods_per_load(targets), 1e9), 1e-12)
+        * max(min(_planned_rate(estate, caller.name), 1e9), 1e-12)
         for caller in pooled_callers(estate, name)
     }
     return loads.instant(mix)
 
 
-def _connections(estate: Estate, loads: Loads, name: str) -> np.ndarray:
+def _connections(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    name = limit.node
+    database = estate.topology.databases[name]
+    if database.proxy:
+        reads, writes = queries_at_peak(estate, loads, name, None)
+        qps = np.asarray(reads + writes)
+        busy = busy_connections(qps, hold_s=database.hold_s, quantile=BUSY_QUANTILE)
+        return np.asarray(busy + database.other_connections.total)
     instant = connections_instant(estate, loads, name)
-    total: np.ndarray | float = 0.0
+    total: np.ndarray | float = database.other_connections.total
     for caller in pooled_callers(estate, name):
         pods = autoscaled_pods(estate, caller.name, loads.at(caller.name, instant))
         pods *= 1 + estate.surge[None, :]
@@ -227,42 +291,50 @@ def declared_shares(estate: Estate, loads: Loads, name: str) -> list[DeclaredSha
             with_surge = ceil_units(pods * (1 + estate.surge[None, :]))
             parts.append(DeclaredShare(service, "pods", per_pod, with_surge))
     for pool, per_node in estate.declared[name].per_node.items():
-        nodes = nodes_needed(estate, loads, pool, AUTOSCALED)
+        nodes = nodes_needed(estate, loads, pool, AUTOSCALED) + _spare_nodes(estate, pool)
         parts.append(DeclaredShare(pool, "nodes", per_node, nodes))
     return parts
 
 
-def _declared_usage(estate: Estate, loads: Loads, name: str) -> np.ndarray:
+def _declared_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     """Return ``constant + sum of per_request * load + per_pod * pods + per_node * nodes``."""
-    total = estate.topology.limits[name].constant + sum(
-        share.usage for share in declared_shares(estate, loads, name)
+    total = estate.topology.limits[limit.node].constant + sum(
+        share.usage for share in declared_shares(estate, loads, limit.node)
     )
     first = next(iter(loads.factor))
     return np.broadcast_to(np.asarray(total), loads.root_peak(first).shape)
 
 
+def _spare_nodes(estate: Estate, pool: str) -> int:
+    """Return the nodes that stand beside those that the pods need, in all zones."""
+    return estate.topology.pools[pool].spare_nodes_per_zone * estate.topology.pools[pool].zones
+
+
 def declared_mix(estate: Estate, name: str) -> dict[str, float]:
     """Return what one request of each node adds to a declared limit, pods being continuous."""
     limit = estate.topology.limits[name]
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
     mix = dict(limit.per_request)
     for service, per_pod in limit.per_pod.items():
         if estate.services[service].known:
-            pods = min(estate.services[service].pods_per_load(targets), 1e9)
+            pods = min(_planned_rate(estate, service), 1e9)
             mix[service] = mix.get(service, 0.0) + per_pod * pods
     return {node: max(unit, 1e-12) for node, unit in mix.items()}
 
 
 def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day in which a pool holds the most pods."""
-    targets = targets_of(AUTOSCALED, estate.topology.policy)
     node = estate.nodes[pool]
     mix = {}
     for name in pool_services(estate, pool):
         cores, gib, _ = pod_requests(estate, name)
         share = max(cores / node.cpu_cores, gib / node.memory_gib, 1.0 / node.pods)
-        mix[name] = max(min(estate.services[name].pods_per_load(targets), 1e9) * share, 1e-12)
+        mix[name] = max(min(_planned_rate(estate, name), 1e9) * share, 1e-12)
     return loads.instant(mix)
+
+
+def _planned_rate(estate: Estate, name: str) -> float:
+    """Return a service's central pods per unit of load at the autoscaler's target [pods per 1/s]."""
+    return estate.services[name].pods_per_load(estate.targets(name))
 
 
 def pool_pods_per_zone(
@@ -314,10 +386,10 @@ def zone_fills(
     rows = [[np.zeros((1, 1)) for _ in offered] for _ in holds]
     for name in pool_services(estate, pool):
         load = loads.at(name, instant)
-        share = [r / o for r, o in zip(pod_requests(estate, name), offered, strict=True)]
         for row, hold in zip(rows, holds, strict=True):
             pods = _per_zone(estate, pool, name, load, hold)
-            for k, x in enumerate(share):
+            taken = pod_requests(estate, name, hold)
+            for k, x in enumerate(t / o for t, o in zip(taken, offered, strict=True)):
                 row[k] = row[k] + pods * x
     return [np.maximum.reduce(row) for row in rows]
 
@@ -346,3 +418,48 @@ def nodes_needed(
     """
     fill = zone_fill(estate, loads, pool, hold, instant)
     return np.asarray(estate.topology.pools[pool].zones * ceil_units(fill))
+
+
+def zone_pods(
+    estate: Estate, loads: Loads, pool: str, instant: Mapping[str, np.ndarray] | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return one zone's pods by service, a rollout's surge included, and its nodes with the spare.
+
+    In the pool's busiest minute of each day and as the autoscaler runs them, each of shape (D, N);
+    inf where no number of pods suffices.
+    """
+    instant = pool_instant(estate, loads, pool) if instant is None else instant
+    pods = pool_pods_per_zone(estate, loads, pool, AUTOSCALED, instant)
+    fill = zone_fill(estate, loads, pool, AUTOSCALED, instant)
+    spare = estate.topology.pools[pool].spare_nodes_per_zone
+    alive = {name: count * (1 + estate.surge[None, :]) for name, count in pods.items()}
+    return alive, ceil_units(fill) + spare
+
+
+def _addresses(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    """Return the addresses that each zone takes while old and new pods of a rollout exist."""
+    pods, nodes = zone_pods(estate, loads, limit.node)
+    alive = ceil_units(np.asarray(sum(pods.values())))
+    return estate.networks[limit.node].zone_use(nodes, alive)
+
+
+def _throttled(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    """Return the share of throttled periods: the autoscaler holds pods at their target any day."""
+    share = estate.throttled[limit.node].share
+    return np.broadcast_to(share, loads.day_peak(limit.node).shape)
+
+
+_USAGE: Final[Mapping[str, Callable[[Limit, Estate, Loads], np.ndarray]]] = MappingProxyType(
+    {
+        "pods": _service_usage,
+        "replicas": _replicas,
+        "nodes": _nodes,
+        "connections": _connections,
+        "database_cores": _database_cores,
+        "database": _database_line,
+        "quota": _load,
+        "declared": _declared_usage,
+        "addresses": _addresses,
+        "throttling": _throttled,
+    }
+)

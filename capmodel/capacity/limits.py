@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from capmodel.capacity.curves import (
+    AddressesCurve,
     BentCurve,
-    ConnectionsCurve,
     LinearCurve,
     NodesCurve,
     NodesOfPool,
@@ -26,12 +26,12 @@ from capmodel.capacity.estate import (
     pod_requests,
     pods_curve,
     pool_services,
-    pooled_callers,
 )
-from capmodel.capacity.evaluate import database_rates
-from capmodel.capacity.use import PodUse, ServiceUse, targets_of
-from capmodel.schema import worst_basis
+from capmodel.capacity.limits_databases import database_limits
+from capmodel.capacity.use import PodUse, ServiceUse
+from capmodel.schema import Basis, worst_basis
 from capmodel.topology import Hold
+from capmodel.usage.saturation import THROTTLED_SHARE
 
 __all__ = ["limits_of"]
 
@@ -42,17 +42,25 @@ def limits_of(estate: Estate) -> tuple[Limit, ...]:
     limits: list[Limit] = []
     for name in topology.services:
         limits += _service_limits(estate, name)
+        if name in estate.throttled:
+            limits.append(_throttling_limit(estate, name))
     for name in topology.databases:
-        limits += _database_limits(estate, name)
+        limits += database_limits(estate, name)
     limits += [_quota_limit(estate, name) for name in topology.externals]
     limits += [_nodes_limit(estate, name) for name in topology.pools if pool_services(estate, name)]
+    limits += [_addresses_limit(estate, n) for n in estate.networks if pool_services(estate, n)]
     limits += [_declared_limit(estate, name) for name in topology.limits]
     return tuple(limits)
 
 
 def _service_limits(estate: Estate, name: str) -> list[Limit]:
+    """Return the bounds on what a service's pods use, all that may run together.
+
+    Of cores that is the CPU limit where one is set, else the request; see
+    :meth:`capmodel.capacity.use.ServiceUse.targets`.
+    """
     service = estate.services[name]
-    policy = estate.topology.policy
+    targets = estate.targets(name)
     bound = math.nan if service.maximum is None else float(service.maximum)
     if not service.uses and service.known:
         return [_replicas_limit(estate, name)]
@@ -67,8 +75,8 @@ def _service_limits(estate: Estate, name: str) -> list[Limit]:
                 kind="pods",
                 unit="cores" if resource == "cpu_cores" else "GiB",
                 tier=estate.topology.tier_of(name),
-                hard=bound * use.request,
-                policy_x=float(getattr(policy.utilization, use.resource)),
+                hard=bound * use.request * service.limit_x(resource),
+                policy_x=targets[resource] / service.limit_x(resource),
                 imbalance_x=service.imbalance_x,
                 basis=worst_basis([use.basis, estate.call_basis[name]]),
                 curve=_curve(lines, 1.0),
@@ -91,7 +99,7 @@ def _service_line(estate: Estate, service: ServiceUse, use: PodUse) -> LinearCur
     today = estate.today[service.name]
     if service.maximum is not None:
         return LinearCurve(constant=use.per_pod * service.maximum, slope=use.per_request * today)
-    pods = service.pods_per_load(targets_of(AUTOSCALED, estate.topology.policy))
+    pods = service.pods_per_load(estate.targets(service.name))
     idle = use.per_pod * pods if math.isfinite(pods) else 0.0
     return LinearCurve(constant=0.0, slope=(use.per_request + idle) * today)
 
@@ -99,7 +107,7 @@ def _service_line(estate: Estate, service: ServiceUse, use: PodUse) -> LinearCur
 def _replicas_limit(estate: Estate, name: str) -> Limit:
     """Return the bound on the pods of a service whose use is not known, only its pods today."""
     service = estate.services[name]
-    per_load = service.pods_per_load(targets_of(AUTOSCALED, estate.topology.policy))
+    per_load = service.pods_per_load(estate.targets(name))
     return Limit(
         node=name,
         name="replicas",
@@ -115,54 +123,26 @@ def _replicas_limit(estate: Estate, name: str) -> Limit:
     )
 
 
-def _database_limits(estate: Estate, name: str) -> list[Limit]:
-    topology = estate.topology
-    database = topology.databases[name]
-    tier = topology.tier_of(name)
-    basis = worst_basis(estate.call_basis[user] for user in database.used_by)
-    limits = []
-    if name in estate.databases:
-        use = estate.databases[name]
-        idle, per_read, per_write = use.central
-        reads, writes = database_rates(estate, name, {u: estate.today[u] for u in database.used_by})
-        limits.append(
-            Limit(
-                node=name,
-                name="cpu_cores",
-                kind="database_cores",
-                unit="cores",
-                tier=tier,
-                hard=estate.database_cores[name],
-                policy_x=topology.policy.utilization.database_cpu_cores,
-                imbalance_x=1.0,
-                basis=worst_basis([use.basis, basis]),
-                curve=LinearCurve(
-                    constant=idle, slope=float(per_read * reads + per_write * writes)
-                ),
-                follows_load=use.follows_load,
-                source=f"catalog, {database.db_class}",
-            )
-        )
-    callers = pooled_callers(estate, name)
-    if callers:
-        limits.append(
-            Limit(
-                node=name,
-                name="connections",
-                kind="connections",
-                unit="connections",
-                tier=tier,
-                hard=estate.max_connections[name],
-                policy_x=topology.policy.utilization.connections,
-                imbalance_x=1.0,
-                basis=worst_basis([basis, *(estate.services[c.name].basis for c in callers)]),
-                curve=ConnectionsCurve(callers=callers),
-                source=f"catalog, {database.db_class}"
-                if database.max_connections is None
-                else f"topology, {name}.max_connections",
-            )
-        )
-    return limits
+def _throttling_limit(estate: Estate, name: str) -> Limit:
+    """Return the bound on the share of periods in which a CPU limit stops the pods.
+
+    Without a bound where the share has to be measured first: GREY. The mean usage of a minute says
+    nothing of it, so the row of cores cannot stand for it.
+    """
+    found = estate.throttled[name]
+    return Limit(
+        node=name,
+        name="throttling",
+        kind="throttling",
+        unit="ratio",
+        tier=estate.topology.tier_of(name),
+        hard=THROTTLED_SHARE if found.known else math.nan,
+        policy_x=1.0,
+        imbalance_x=1.0,
+        basis=found.basis,
+        curve=LinearCurve(constant=found.share, slope=0.0),
+        source=found.source,
+    )
 
 
 def _quota_limit(estate: Estate, name: str) -> Limit:
@@ -185,7 +165,6 @@ def _quota_limit(estate: Estate, name: str) -> Limit:
 
 def _nodes_limit(estate: Estate, name: str) -> Limit:
     pool = estate.topology.pools[name]
-    members = pool_services(estate, name)
     bound = pool.max if pool.max is not None else pool.today
     return Limit(
         node=name,
@@ -196,16 +175,14 @@ def _nodes_limit(estate: Estate, name: str) -> Limit:
         hard=math.nan if bound is None else float(bound),
         policy_x=estate.topology.policy.utilization.nodes,
         imbalance_x=1.0,
-        basis=worst_basis(
-            b for m in members for b in (estate.services[m].basis, estate.call_basis[m])
-        ),
+        basis=_pool_basis(estate, name),
         curve=_nodes_curve(estate, name, AUTOSCALED),
         own_saturation=_nodes_curve(estate, name, SATURATED),
         source=f"topology, {name}.max, or the nodes of today",
     )
 
 
-def _nodes_curve(estate: Estate, name: str, hold: Hold) -> NodesCurve:
+def _nodes_curve(estate: Estate, name: str, hold: Hold, *, spare: int = 0) -> NodesCurve:
     """Return a pool's nodes; a pod that the autoscaler may not run yet is needed all the same."""
     node = estate.nodes[name]
     return NodesCurve(
@@ -215,10 +192,42 @@ def _nodes_curve(estate: Estate, name: str, hold: Hold) -> NodesCurve:
             PodsOnPool(
                 name=m,
                 pods=pods_curve(estate, m, hold).model_copy(update={"maximum": None}),
-                requests=pod_requests(estate, m),
+                requests=pod_requests(estate, m, hold),
             )
             for m in pool_services(estate, name)
         ),
+        spare_per_zone=spare,
+    )
+
+
+def _addresses_limit(estate: Estate, name: str) -> Limit:
+    """Return the bound on the addresses of one zone, of nodes with their spare and of pods."""
+    pool = estate.topology.pools[name]
+    nodes = _nodes_curve(estate, name, AUTOSCALED, spare=pool.spare_nodes_per_zone)
+    free = math.nan if pool.subnet is None else float(pool.subnet.free_addresses_per_zone)
+    return Limit(
+        node=name,
+        name="addresses",
+        kind="addresses",
+        unit="addresses",
+        tier=estate.topology.tier_of(name),
+        hard=free,
+        policy_x=estate.topology.policy.utilization.quota,
+        imbalance_x=1.0,
+        basis=_pool_basis(estate, name),
+        curve=AddressesCurve(
+            nodes=nodes, network=estate.networks[name], surge=estate.season_surge
+        ),
+        lead_days=0 if pool.subnet is None else pool.subnet.lead_days,
+        source=f"topology, {name}.subnet.free_addresses_per_zone",
+    )
+
+
+def _pool_basis(estate: Estate, name: str) -> Basis:
+    return worst_basis(
+        basis
+        for member in pool_services(estate, name)
+        for basis in (estate.services[member].basis, estate.call_basis[member])
     )
 
 
@@ -240,7 +249,15 @@ def _declared_limit(estate: Estate, name: str) -> Limit:
             if estate.services[service].known and service not in estate.rates.infeasible
         ),
         pools=tuple(
-            NodesOfPool(per_node=per_node, nodes=_nodes_curve(estate, pool, AUTOSCALED))
+            NodesOfPool(
+                per_node=per_node,
+                nodes=_nodes_curve(
+                    estate,
+                    pool,
+                    AUTOSCALED,
+                    spare=estate.topology.pools[pool].spare_nodes_per_zone,
+                ),
+            )
             for pool, per_node in bound.per_node.items()
         ),
     )

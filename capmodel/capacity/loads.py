@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from capmodel.errors import InputError
 from capmodel.schema import Basis, rng_for, worst_basis
 
 if TYPE_CHECKING:
@@ -336,6 +337,28 @@ class Loads:
         weights = self.weights[node]
         carried = np.asarray(sum(instant[root] * weight for root, weight in weights.items()))
         return carried * self.remainder[node] if node in self.remainder else carried
+
+    def day_mean(self, node: str) -> np.ndarray:
+        """Return a node's mean load of each day, shape (D, N) [1/s].
+
+        Raises
+        ------
+        InputError
+            When a root that reaches the node is declared as a busiest minute: its day is not known.
+        """
+        total: np.ndarray | float = 0.0
+        for root, weight in self.weights[node].items():
+            path = self.roots[root].root
+            if path.shape.shape[2] == 1:
+                raise InputError.of(
+                    root,
+                    got="a level declared as a busiest minute, of which no mean of a day follows",
+                    expected="a forecast with hours",
+                    do="State growth per day instead of per write, or give a history.",
+                )
+            seconds = 60.0 if path.quantity == "per_min" else 1.0
+            total = total + weight * self.factor[root] * path.shape.mean(axis=2) / seconds
+        return np.asarray(total)
 
     def day_peak(self, node: str) -> np.ndarray:
         """Return a node's own busiest minute of each day, shape (D, N) [1/s]."""

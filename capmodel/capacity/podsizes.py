@@ -75,7 +75,7 @@ class PodPaths:
                 unrounded = need * self._zones / (self._zones - lost)
             rows_whole.append(whole)
             rows_unrounded.append(unrounded)
-            names.append(hold_text(hold))
+            names.append(hold.words)
         stack = np.stack(rows_whole)
         whole = stack.max(axis=0)
         # Zones of unequal counts: with two or more to lose, the fullest ones may be those that go.

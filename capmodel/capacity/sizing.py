@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from capmodel.topology import Hold
 
 
-OWN_NEED = frozenset({"connections", "quota", "database_cores", "database", "declared"})
+OWN_NEED = frozenset(
+    {"connections", "quota", "database_cores", "database", "storage", "declared", "addresses"}
+)
 """Limits whose usage is what must be provisioned; pods and nodes have needs of their own."""
 
 __all__ = [
@@ -95,6 +97,7 @@ def limit_paths(
     *,
     season: Season,
     fills: Sequence[Mapping[Hold, np.ndarray]] | None = None,
+    usages: Sequence[np.ndarray] | None = None,
 ) -> LimitPaths:
     """Return a limit's summary over scenarios; the day matrices are not kept.
 
@@ -108,11 +111,17 @@ def limit_paths(
         Where these days stand in the horizon.
     fills
         For a limit of nodes, the fill of a zone by row, one mapping per scenario, where known.
+    usages
+        Usage by day where it does not follow from the season's loads alone (storage), one array per
+        scenario.
     """
     peaks, days, full_peaks, breaches = [], [], [], []
     policy_days, hard_days = [], []
     for s, load in enumerate(loads):
-        usage, full = _day_usage(limit, estate, load, None if fills is None else fills[s])
+        if usages is None:
+            usage, full = _day_usage(limit, estate, load, None if fills is None else fills[s])
+        else:
+            usage = full = usages[s]
         best = usage.argmax(axis=1)
         peaks.append(usage[np.arange(len(best)), best])
         days.append(season.start + best)

@@ -80,8 +80,8 @@ class PodUse:
             load,
             per_request=self.per_request_at(load_per_pod),
             per_pod=self.per_pod_draws,
-            pod_size=self.request,
-            target=target,
+            pod_size=target * self.request,
+            target=1.0,
             imbalance_x=imbalance,
         ).continuous
 
@@ -156,6 +156,10 @@ class ServiceUse:
     maximum: int | None
     imbalance_basis: Basis = "assumed"
     imbalance_source: str = ""
+    utilization: float | None = None
+    """Planned utilization of the cores, of the request, where the service has its own [ratio]."""
+    cpu_limit_x: float = 1.0
+    """Cores that a pod may use at most / cores that it requests [ratio]."""
 
     @property
     def known(self) -> bool:
@@ -177,6 +181,41 @@ class ServiceUse:
             if np.median(room) <= 0:
                 return use
         return None
+
+    def targets(self, hold: Hold, policy: Policy) -> dict[str, float]:
+        """Return what a hold row accepts of each resource, of the request [ratio].
+
+        :func:`targets_of`, but for cores: the service's own utilization wins over the policy's, and
+        a full pod is one at its CPU limit. Requests size nodes, a limit bounds what a pod may use;
+        so a pod with a limit is full there, and on rows up to `hard` it takes as much from its node
+        (:meth:`node_cores_x`), which no request sets aside. Without a limit a pod may use what its
+        neighbours leave, and nobody promises that: it is full at its request.
+        """
+        targets = targets_of(hold, policy)
+        degraded = hold.up_to == "utilization_degraded" and policy.utilization_degraded is not None
+        if hold.is_hard:
+            targets["cpu_cores"] = self.cpu_limit_x
+        elif self.utilization is not None and not degraded:
+            targets["cpu_cores"] = self.utilization
+        return targets
+
+    def limit_x(self, resource: str) -> float:
+        """Return what a pod may use at most of a resource / what it requests [ratio]."""
+        return self.cpu_limit_x if resource == "cpu_cores" else 1.0
+
+    def node_cores_x(self, hold: Hold, policy: Policy) -> float:
+        """Return the cores that a pod takes from its node under a row / its request [ratio].
+
+        1 but for pods with a limit on rows up to `hard`: what the hottest pod then uses, from its
+        request to its limit; less than the limit where memory decides how many pods there are.
+        """
+        if not hold.is_hard or self.cpu_limit_x == 1.0:
+            return 1.0
+        rate = self.pods_per_load(self.targets(hold, policy), hard=True)
+        if not (math.isfinite(rate) and rate > 0):
+            return self.cpu_limit_x
+        busy = [(u.per_pod + u.per_request / rate) / u.request for u in self.uses_of("cpu_cores")]
+        return min(max([1.0, *(x * self.imbalance_x for x in busy)]), self.cpu_limit_x)
 
     @property
     def basis(self) -> Basis:

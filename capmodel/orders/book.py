@@ -64,7 +64,7 @@ class Order:
 
     id: str
     item: str
-    kind: Literal["nodes", "db_class", "quota", "config"]
+    kind: Literal["nodes", "db_class", "quota", "config", "storage"]
     action: str
     from_value: str
     to_value: str
@@ -350,6 +350,7 @@ class ConfigRequest:
     because: str = ""
     fallback: str = ""
     database: str = ""
+    kind: Literal["config", "storage"] = "config"
 
 
 def config_order(
@@ -382,7 +383,7 @@ def config_order(
     return Order(
         id=":".join(["config", *names]),
         item=request.service,
-        kind="config",
+        kind=request.kind,
         action=f"change {request.setting} of {request.service}{on} from {request.from_value} to "
         f"{request.to_value}",
         from_value=request.from_value,

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from capmodel.capacity.db_storage import storage_limits
 from capmodel.capacity.quota_relief import to_ask_for
 from capmodel.capacity.replicas import SLACK, ceil_units
 from capmodel.capacity.risk import mixture_quantile
+from capmodel.plan.frames_databases import storage_needed
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.schema import order_statistic
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from capmodel.capacity.estate import Limit
     from capmodel.capacity.sizing import LimitPaths
+    from capmodel.catalog import DbClass
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
+    from capmodel.topology import Database
 
 __all__ = ["exceeded_after", "hard_after", "quota_ask", "quota_needed"]
 
@@ -55,13 +60,32 @@ def hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
         )
     if limit.node not in solved.estate.topology.databases:
         return math.nan
-    database = solved.estate.topology.databases[limit.node]
-    chosen = supply.databases.needs[MIXTURE, limit.node].ordered
-    if chosen.name == database.db_class:
+    if limit.kind == "storage":
+        return max(storage_needed(solved, limit.node) or 0.0, limit.hard)
+    database, need = (
+        solved.estate.topology.databases[limit.node],
+        supply.databases.needs[MIXTURE, limit.node],
+    )
+    if limit.name == "reader_cpu_cores":
+        # More readers share the reads: the hottest one's bound grows in proportion.
+        return need.ordered.vcpu * need.readers / max(database.readers, 1)
+    if need.ordered.name == database.db_class:
         return limit.hard
-    if limit.name == "cpu_cores":
-        return float(chosen.vcpu)
-    return float(max(chosen.max_connections or 0, limit.hard))
+    return _of_class(limit, database, need.ordered)
+
+
+def _of_class(limit: Limit, database: Database, ordered: DbClass) -> float:
+    """Return a limit's hard value on another class; today's where no table states it."""
+    held = storage_limits(ordered, database.storage)
+    values: dict[str, float | None] = {
+        "cpu_cores": float(ordered.vcpu),
+        "network_gbps": ordered.network_gbps,
+        "iops": held.iops,
+        "throughput_mib": held.throughput_mib,
+        "connections": max(float(ordered.max_connections or 0), limit.hard),
+    }
+    found = values[limit.name]
+    return limit.hard if found is None else found
 
 
 def quota_needed(solved: Solved, path: LimitPaths) -> float:

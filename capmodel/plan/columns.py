@@ -14,8 +14,8 @@ __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
     "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
-    "nodes", "databases", "sizing", "cost", "waterfall", "orders", "remedies", "overlays", "risk",
-    "factors", "assumptions", "findings",
+    "nodes", "databases", "sizing", "cost", "waterfall", "orders", "remedies", "overlays",
+    "rightsizing", "lookback", "risk", "factors", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
@@ -37,6 +37,14 @@ UNITS: Final[Mapping[str, str]] = {
     "replicas_needed": "pods",
     "cpu_cores_p50": "cores",
     "connections_p50": "connections",
+    "replicas": "pods",
+    "pods_at_theirs": "pods",
+    "hpa_percent": "percent of the request",
+    "freed_usd_per_hour": "USD/h",
+    "theirs": "unit",
+    "ours": "unit",
+    "least": "unit",
+    "short": "unit",
 }
 """Units that a column's name does not end in; ratios (`_x`, `p_`, `utilization`) have none."""
 

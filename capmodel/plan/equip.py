@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from capmodel.capacity.db_connections import class_connections
+from capmodel.capacity.db_lines import DatabaseLine, database_lines, summed
 from capmodel.capacity.estate import DeclaredBound, Estate, pod_rates
 from capmodel.capacity.loads import CallRatio, point_weights, weights_basis
 from capmodel.capacity.nodes import Usable, usable
-from capmodel.capacity.use import POD_RESOURCES, ServiceUse, database_use, pod_uses
+from capmodel.capacity.use import (
+    POD_RESOURCES,
+    DatabaseUse,
+    ServiceUse,
+    database_use,
+    pod_uses,
+)
 from capmodel.demand import DemandFit
 from capmodel.schema import Basis, worst_basis
 
@@ -36,14 +44,10 @@ def make_estate(
 
     `larger` are the services sized by their own history: own / top-down [ratio].
     """
-    topology = fit.topology
-    if request.risk is not None:
-        risk = topology.policy.risk.model_copy(
-            update={"tier_0": request.risk, "other": request.risk}
-        )
-        topology = topology.replace(policy=topology.policy.model_copy(update={"risk": risk}))
+    topology = _with_risk(fit.topology, request.risk)
     today = {name: load * larger.get(name, 1.0) for name, load in today_loads(fit, calls).items()}
     surge = _surge(fit, request)
+    connections = {name: _max_connections(fit, request, name) for name in topology.databases}
     services = {name: _service_use(fit, request, name, today) for name in topology.services}
     return Estate(
         topology=topology,
@@ -54,6 +58,11 @@ def make_estate(
             for name in topology.databases
             if (name, "cpu_cores") in fit.usage
         },
+        database_lines={
+            (name, limit): line
+            for name in topology.databases
+            for limit, line in _database_lines(fit, request, name).items()
+        },
         nodes={name: _pool_node(fit, request, name) for name in topology.pools},
         today=today,
         surge=surge,
@@ -62,10 +71,19 @@ def make_estate(
             name: float(request.catalog.db_class(db.engine, db.db_class).vcpu)
             for name, db in topology.databases.items()
         },
-        max_connections={name: _max_connections(fit, request, name) for name in topology.databases},
+        max_connections={name: bound for name, (bound, _) in connections.items()},
+        connection_source={name: source for name, (_, source) in connections.items()},
         call_basis={name: _demand_basis(fit, calls, name) for name in topology.order},
         declared={name: _declared_bound(fit, request, name) for name in topology.limits},
     )
+
+
+def _with_risk(topology: Topology, accepted: float | None) -> Topology:
+    """Return the topology with this risk for every tier, itself where none is asked for."""
+    if accepted is None:
+        return topology
+    risk = topology.policy.risk.model_copy(update={"tier_0": accepted, "other": accepted})
+    return topology.replace(policy=topology.policy.model_copy(update={"risk": risk}))
 
 
 def _declared_bound(fit: CapacityFit, request: PlanRequest, name: str) -> DeclaredBound:
@@ -179,12 +197,42 @@ def _pool_node(fit: CapacityFit, request: PlanRequest, name: str) -> Usable:
     )
 
 
-def _max_connections(fit: CapacityFit, request: PlanRequest, name: str) -> float:
+def _max_connections(fit: CapacityFit, request: PlanRequest, name: str) -> tuple[float, str]:
+    """Return declared, documented or computed connections and their source.
+
+    Behind a proxy, the share of them that it may take.
+    """
     database = fit.topology.databases[name]
-    if database.max_connections is not None:
-        return float(database.max_connections)
-    default = request.catalog.db_class(database.engine, database.db_class).max_connections
-    return float("nan") if default is None else float(default)
+    today = request.catalog.db_class(database.engine, database.db_class)
+    found = class_connections(today, declared=database.max_connections, today=today)
+    share = database.max_connections_percent / 100.0 if database.proxy else 1.0
+    source = {
+        "declared": f"topology, {name}.max_connections",
+        "documented": f"catalog, {database.db_class}",
+        "formula": f"formula of the memory of {database.db_class}, no table states it",
+    }[found.basis]
+    return float(found.value) * share, source
+
+
+def _database_lines(
+    fit: CapacityFit, request: PlanRequest, name: str
+) -> dict[str, DatabaseLine]:
+    """Return what a database's instances use besides the writer's cores, where it is known."""
+    database = fit.topology.databases[name]
+
+    def use_of(*resources: str) -> DatabaseUse | None:
+        known = [fit.usage[name, r] for r in resources if (name, r) in fit.usage]
+        uses = [database_use(u, draws=request.draws, seed=request.seed) for u in known]
+        return summed(uses) if uses else None
+
+    return database_lines(
+        database,
+        cores=use_of("cpu_cores"),
+        operations=use_of("iops") or use_of("iops_read", "iops_write"),
+        network=use_of("network_mbps"),
+        db_class=request.catalog.db_class(database.engine, database.db_class),
+        policy=fit.topology.policy.utilization,
+    )
 
 
 def _surge(fit: CapacityFit, request: PlanRequest) -> np.ndarray:

@@ -48,7 +48,10 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
         declared = topology.databases[database]
         lines.append(
             database_line(
-                database, db_class=need.ordered, instances=1 + declared.readers, hours=hours
+                database,
+                db_class=need.ordered,
+                instances=1 + need.readers + declared.standby,
+                hours=hours,
             )
         )
     return tuple(lines)
@@ -75,7 +78,7 @@ def today_usd(solved: Solved) -> Decimal | None:
         database_line(
             name,
             db_class=catalog.db_class(database.engine, database.db_class),
-            instances=1 + database.readers,
+            instances=1 + database.readers + database.standby,
             hours=hours,
         )
         for name, database in topology.databases.items()

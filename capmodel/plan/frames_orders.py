@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -24,10 +25,9 @@ from capmodel.orders import (
 )
 from capmodel.orders.book import ORDER_COLUMNS
 from capmodel.plan.after import quota_ask, quota_needed
+from capmodel.plan.frames_databases import storage_needed
 from capmodel.plan.frames_limits import MIXTURE
-from capmodel.plan.supply import hold_text
 from capmodel.plan.supply_databases import hours_of
-from capmodel.schema import Finding
 
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["orders_frame"]
 
 
-def orders_frame(solved: Solved, supply: Supply) -> tuple[pd.DataFrame, tuple[Finding, ...]]:
-    """Return what has to be ordered, in the order in which it falls due, and what cannot be."""
+def orders_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return what has to be ordered, in the order in which it falls due."""
     in_place = _in_place(solved)
     orders: list[Order] = [
         *_node_orders(solved, supply, in_place),
@@ -46,7 +46,7 @@ def orders_frame(solved: Solved, supply: Supply) -> tuple[pd.DataFrame, tuple[Fi
         *_quota_orders(solved, in_place),
     ]
     rows = [order.row() for order in order_book(orders)]
-    return pd.DataFrame(rows, columns=list(ORDER_COLUMNS)), _outgrown(solved, supply)
+    return pd.DataFrame(rows, columns=list(ORDER_COLUMNS))
 
 
 def _in_place(solved: Solved) -> dt.date:
@@ -75,7 +75,7 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
                 vcpu=node.vcpu,
                 today=today,
                 required=need.placed.nodes,
-                because=f"{hold_text(need.needed.hold)}; {need.placed.packing.binding} binds",
+                because=f"{need.needed.hold.words}; {need.placed.packing.binding} binds",
                 usd=node_line(pool, node=node, count=extra, hours=hours_of(solved)).usd,
             ),
             policy=solved.request.orders,
@@ -88,38 +88,72 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
 
 
 def _database_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+    """Return other classes; RED where even the largest of the family falls short."""
     orders = []
     for (scenario, name), need in supply.databases.needs.items():
         database = solved.estate.topology.databases[name]
         chosen = need.ordered
         if scenario != MIXTURE or chosen.name == database.db_class:
             continue
-        short = "; even the largest class of the family falls short" if need.choice.outgrown else ""
-        instances = 1 + database.readers
+        short = f"; {need.sizing.reason}" if need.sizing.outgrown else ""
+        instances = 1 + database.readers + database.standby
         ladder = solved.request.catalog.db_ladder(database.engine, database.db_class)
         bill = season_usd(ladder, instances=instances, hours=hours_of(solved))
-        orders.append(
-            db_order(
-                DbRequest(
-                    database=name,
-                    from_class=database.db_class,
-                    to_class=chosen.name,
-                    instances=instances,
-                    because=f"{need.choice.binding} bind on the present class{short}",
-                    fallback="the ranked remedies of the limit",
-                    usd=bill[chosen.name] - bill[database.db_class],
-                ),
-                policy=solved.request.orders,
-                in_place=in_place,
-                as_of=solved.request.as_of,
-            )
+        order = db_order(
+            DbRequest(
+                database=name,
+                from_class=database.db_class,
+                to_class=chosen.name,
+                instances=instances,
+                because=f"{need.sizing.binding} bind on the present class{short}",
+                fallback="the ranked remedies of the limit",
+                usd=bill[chosen.name] - bill[database.db_class],
+            ),
+            policy=solved.request.orders,
+            in_place=in_place,
+            as_of=solved.request.as_of,
         )
+        orders.append(replace(order, status="RED") if need.sizing.outgrown else order)
     return orders
+
+
+def _instance_requests(solved: Solved, supply: Supply) -> list[ConfigRequest]:
+    """Return more readers and larger volumes: changes without a change of class."""
+    requests = []
+    for name, database in solved.estate.topology.databases.items():
+        need = supply.databases.needs[MIXTURE, name]
+        if need.readers > database.readers:
+            requests.append(
+                ConfigRequest(
+                    service=name,
+                    setting="readers",
+                    from_value=str(database.readers),
+                    to_value=str(need.readers),
+                    because=f"{need.sizing.binding} bind",
+                    fallback="a larger class",
+                )
+            )
+        gib = storage_needed(solved, name)
+        volume = database.storage
+        if gib is not None and volume is not None and gib > (volume.max_gib or volume.gib):
+            field = "gib" if volume.max_gib is None else "max_gib"
+            requests.append(
+                ConfigRequest(
+                    service=name,
+                    setting=f"storage {field}",
+                    from_value=f"{volume.max_gib or volume.gib:g}",
+                    to_value=f"{gib:g}",
+                    because="it fills up before the season ends, within policy and risk",
+                    fallback="purge, or archive",
+                    kind="storage" if volume.max_gib is None else "config",
+                )
+            )
+    return requests
 
 
 def _setting_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
     """Return raised bounds of autoscalers, and pool sizes that relieve a database for nothing."""
-    requests = []
+    requests = _instance_requests(solved, supply)
     for (scenario, name), need in supply.services.items():
         maximum = solved.estate.services[name].maximum
         if scenario != MIXTURE or maximum is None or not maximum < need.replicas < math.inf:
@@ -130,7 +164,7 @@ def _setting_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[O
                 setting="replicas.max",
                 from_value=str(maximum),
                 to_value=f"{need.replicas:.0f}",
-                because=f"{hold_text(need.needed.hold)} asks for more than the autoscaler may run",
+                because=f"{need.needed.hold.words} asks for more than the autoscaler may run",
                 fallback="shed load",
             )
         )
@@ -182,19 +216,3 @@ def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
             )
         )
     return orders
-
-
-def _outgrown(solved: Solved, supply: Supply) -> tuple[Finding, ...]:
-    findings = []
-    for (scenario, name), need in supply.databases.needs.items():
-        if scenario == MIXTURE and need.choice.outgrown:
-            family = solved.estate.topology.databases[name].db_class.rsplit(".", 1)[0]
-            findings.append(
-                Finding(
-                    code="outgrown",
-                    severity="warning",
-                    service=name,
-                    message=f"needs more {need.choice.binding} than any class of {family} holds",
-                )
-            )
-    return tuple(findings)

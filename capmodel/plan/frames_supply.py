@@ -9,7 +9,6 @@ import pandas as pd
 
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.plan.frames_limits import scenario_weights, scenarios_of
-from capmodel.plan.supply import hold_text
 from capmodel.schema import Status, worst_basis
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import ServiceNeed, Supply
 
-__all__ = ["databases_frame", "nodes_frame", "services_frame", "sizing_frame"]
+__all__ = ["nodes_frame", "services_frame", "sizing_frame"]
 
 SERVICE_COLUMNS = [
     "scenario", "service", "tier", "pool", "peak_rps_p50", "peak_rps_hold", "replicas_today",
@@ -28,10 +27,6 @@ NODE_COLUMNS = [
     "scenario", "pool", "instance_type", "zones", "today", "required", "per_zone", "lower_bound",
     "binding", "hold", "pods", "cpu_cores_requested", "memory_gib_requested", "cpu_cores_usable",
     "memory_gib_usable", "max_pods",
-]  # fmt: skip
-DATABASE_COLUMNS = [
-    "scenario", "database", "engine", "class_today", "class_needed", "cpu_cores_p50",
-    "cpu_utilization_p50", "connections_p50", "max_connections", "binding", "rejected",
 ]  # fmt: skip
 SIZING_COLUMNS = [
     "scenario", "unit", "kind", "hold", "date", "service", "rps", "pods", "per_zone", "cpu_cores",
@@ -58,7 +53,7 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
                     "peak_rps_hold": need.rps if need else math.nan,
                     "replicas_today": _number(service.replicas.today),
                     "replicas_needed": need.replicas if need else math.nan,
-                    "hold": hold_text(need.needed.hold) if need else "",
+                    "hold": need.needed.hold.words if need else "",
                     "replicas_max": _number(maximum),
                     "status": _service_status(need, maximum),
                     "basis": worst_basis(
@@ -104,7 +99,7 @@ def nodes_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
                 "per_zone": float(need.placed.per_zone),
                 "lower_bound": need.needed.units,
                 "binding": packing.binding,
-                "hold": hold_text(need.needed.hold),
+                "hold": need.needed.hold.words,
                 "pods": sum(row["pods"] for row in need.sheet),
                 "cpu_cores_requested": sum(r["pods"] * r["cpu_cores"] for r in need.sheet),
                 "memory_gib_requested": sum(r["pods"] * r["memory_gib"] for r in need.sheet),
@@ -114,30 +109,6 @@ def nodes_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=NODE_COLUMNS)
-
-
-def databases_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
-    """Return cores, connections and class per scenario and database."""
-    rows = []
-    for (scenario, name), need in supply.databases.needs.items():
-        database = solved.estate.topology.databases[name]
-        chosen = need.choice.chosen
-        rows.append(
-            {
-                "scenario": scenario,
-                "database": name,
-                "engine": database.engine,
-                "class_today": database.db_class,
-                "class_needed": chosen.name if chosen else "none: outgrows the family",
-                "cpu_cores_p50": need.cores_p50,
-                "cpu_utilization_p50": need.cores_p50 / solved.estate.database_cores[name],
-                "connections_p50": need.connections_p50,
-                "max_connections": solved.estate.max_connections[name],
-                "binding": need.choice.binding,
-                "rejected": "; ".join(r.reason for r in need.choice.rejected),
-            }
-        )
-    return pd.DataFrame(rows, columns=DATABASE_COLUMNS)
 
 
 def sizing_frame(supply: Supply) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capmodel.capacity.estate import Estate
+from capmodel.capacity.estate import Estate, Limit
+from capmodel.capacity.evaluate import storage_usage
 from capmodel.capacity.limits import limits_of
 from capmodel.capacity.risk import first_limit, probability, standard_error
 from capmodel.capacity.sizing import (
@@ -96,6 +97,7 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
             loads,
             season=season,
             fills=needs.fills[limit.node] if limit.kind == "nodes" else None,
+            usages=_storage(estate, request, futures, limit, season),
         )
         for limit in limits_of(estate)
     )
@@ -117,6 +119,17 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
         limit_risk=limit_risk,
         tier_any=tier_any,
     )
+
+
+def _storage(
+    estate: Estate, request: PlanRequest, futures: Futures, limit: Limit, season: Season
+) -> list[np.ndarray] | None:
+    """Return the season's storage by scenario, counted from as_of; None for other limits."""
+    if limit.kind != "storage":
+        return None
+    as_of = np.datetime64(request.as_of)
+    days = [storage_usage(estate, load, limit.node, as_of) for load in futures.loads]
+    return [np.broadcast_to(d, (request.draws, d.shape[1]))[:, season.days] for d in days]
 
 
 def _all_nodes(estate: Estate) -> tuple[str, ...]:

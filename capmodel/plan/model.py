@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
     from capmodel.scenario import Overlay, Scenario
+    from capmodel.sources import Recommendations
 
 __all__ = ["CapacityFit", "CapacityModel"]
 
@@ -96,6 +97,9 @@ class CapacityFit:
         quotas: Quotas | None = None,
         overlays: Sequence[Overlay] = (),
         title: str = "Capacity review",
+        rightsizing: bool = False,
+        recommendations: Recommendations | Sequence[Recommendations] | None = None,
+        workloads: Mapping[str, str] | None = None,
     ) -> PlanSet:
         """Plan scenarios: capacity, cost, orders and risk.
 
@@ -117,6 +121,9 @@ class CapacityFit:
             Lead times, prices, limits of the cloud, and failures to look at.
         title
             Heading of the report.
+        rightsizing, recommendations, workloads
+            Whether pods are right-sized too (25 ms a service); what KRR or VPA recommend beside it,
+            which implies it; ``{"namespace/workload": "service"}`` where names differ.
 
         Raises
         ------
@@ -136,6 +143,9 @@ class CapacityFit:
                 quotas=quotas,
                 overlays=tuple(overlays),
                 title=title,
+                rightsizing=rightsizing,
+                recommendations=recommendations,
+                workloads=workloads,
             ),
         )
         return make_plan(self, request)

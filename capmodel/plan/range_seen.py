@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from capmodel.capacity.estate import AUTOSCALED
 from capmodel.capacity.evaluate import database_instant, database_rates
 from capmodel.capacity.risk import mixture_quantile
-from capmodel.capacity.use import targets_of
 from capmodel.plan.paths import at_p50
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def beyond_seen(solved: Solved) -> dict[str, float]:
 def _service(solved: Solved, name: str) -> float:
     peaks = solved.needs.load_peak[name]
     p50 = float(peaks[mixture_quantile(peaks, 0.5, solved.request.weights)])
-    targets = targets_of(AUTOSCALED, solved.estate.topology.policy)
+    targets = solved.estate.targets(name)
     return solved.estate.services[name].extrapolation_x(targets, load=p50)
 
 

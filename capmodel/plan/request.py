@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Self
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from capmodel.catalog import Catalog, Quotas
-from capmodel.errors import InputError, Problem
+from capmodel.errors import InputError, Problem, nearest
 from capmodel.orders import OrdersPolicy
 from capmodel.scenario import (
     Overlay,
@@ -22,11 +22,14 @@ from capmodel.scenario import (
 
 if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
+    from capmodel.sources import Recommendations
     from capmodel.topology import Topology
 
 __all__ = ["Horizon", "PlanRequest", "Sampling", "Setting"]
 
 MIN_DRAWS = 100
+KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
+"""What tells one row of a recommendation from another, besides the tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,11 @@ class Setting:
     quotas: Quotas | None = None
     overlays: tuple[Overlay, ...] = ()
     title: str = "Capacity review"
+    rightsizing: bool = False
+    """Whether pods are right-sized, in about 25 ms a service; recommendations imply it."""
+    recommendations: Recommendations | Sequence[Recommendations] | None = None
+    workloads: Mapping[str, str] | None = None
+    """``namespace/workload`` of a recommendation to the service that it is, where names differ."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +111,9 @@ class PlanRequest:
     quotas: Quotas
     overlays: tuple[Overlay, ...]
     title: str
+    rightsizing: bool
+    recommendations: tuple[Recommendations, ...]
+    workloads: Mapping[str, str]
 
     @classmethod
     def of(
@@ -125,12 +136,15 @@ class PlanRequest:
         made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
+        given = _listed(setting.recommendations)
         problems = [
             *_date_problems(fit, horizon),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
             *_catalog_problems(fit.topology, catalog),
             *_quota_problems(fit.topology, quotas),
+            *_workload_problems(fit.topology, setting.workloads or {}),
+            *_recommendation_problems(given),
         ]
         if problems:
             raise InputError(problems)
@@ -157,6 +171,9 @@ class PlanRequest:
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
+            rightsizing=setting.rightsizing,
+            recommendations=given,
+            workloads=setting.workloads or {},
         )
 
     @property
@@ -236,6 +253,48 @@ def _quota_problems(topology: Topology, quotas: Quotas) -> list[Problem]:
             found.check_unit(limit.unit, where=f"limits.{name}.unit")
         except InputError as error:
             problems += error.problems
+    return problems
+
+
+def _listed(
+    given: Recommendations | Sequence[Recommendations] | None,
+) -> tuple[Recommendations, ...]:
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, Sequence) else (given,)
+
+
+def _workload_problems(topology: Topology, workloads: Mapping[str, str]) -> list[Problem]:
+    """Return the names that workloads are given and no service has."""
+    problems = []
+    for workload, name in workloads.items():
+        if name in topology.services:
+            continue
+        close = nearest(name, topology.services)
+        do = f'Did you mean "{close}"?' if close else "Correct the name."
+        expected = f"one of: {', '.join(sorted(topology.services)) or 'none declared'}"
+        got = f'unknown service "{name}"'
+        problems.append(Problem(f"workloads.{workload}", got, expected, do))
+    return problems
+
+
+def _recommendation_problems(given: Sequence[Recommendations]) -> list[Problem]:
+    """Return what is no recommendation, and containers that two files of one tool hold."""
+    problems, seen = [], set[tuple[str, ...]]()
+    for one in given:
+        rows = getattr(one, "frame", None)
+        if rows is None:
+            got, expected = type(one).__name__, "what read_krr_csv, read_krr_json or read_vpa read"
+            do = "Read the tool's file with one of them."
+            problems.append(Problem("recommendations", got, expected, do))
+            continue
+        for key in rows[["source", *KEY]].astype(str).itertuples(index=False, name=None):
+            if key in seen:
+                source, *owner = key
+                got = f"{'/'.join(filter(None, owner))} of {source.upper()} in two files"
+                do = "Keep the newer file; runs of one tool are not joined."
+                problems.append(Problem("recommendations", got, "each container once", do))
+            seen.add(key)
     return problems
 
 

@@ -26,6 +26,12 @@ NOUNS: Final[Mapping[str, str]] = {
     "quota": "quota",
     "nodes": "nodes",
     "usage": "limit",
+    "reader_cpu_cores": "reader CPU",
+    "iops": "IOPS",
+    "throughput_mib": "throughput",
+    "network_gbps": "network",
+    "storage_gib": "storage",
+    "addresses": "addresses",
 }
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from capmodel.history import History
     from capmodel.plan.planset import PlanSet
+    from capmodel.sources import Recommendations
 
 __all__ = ["Study"]
 
@@ -84,6 +85,32 @@ class CatalogChoice(_Spec):
     """Prices and shapes that replace built-in rows."""
     limits: Path | None = None
     """Limits of the cloud that replace built-in rows: what the account was really granted."""
+
+
+class RecommendationsFile(_Spec):
+    """What a right-sizing tool recommends: one file of KRR or of the vertical autoscaler."""
+
+    krr_csv: Path | None = None
+    """``krr ... -f csv-raw``."""
+    krr_json: Path | None = None
+    """``krr ... -f json``."""
+    vpa: Path | None = None
+    """``kubectl get vpa -A -o yaml``, or json."""
+    lookback_days: Annotated[float, Field(gt=0)] | None = None
+    """How far KRR looked back [days]; None: what the file says, or the tool's default."""
+    names: dict[str, str] = Field(default_factory=dict)
+    """``namespace/workload`` to our service, where names differ or occur more than once."""
+
+    @model_validator(mode="after")
+    def _one_file(self) -> Self:
+        given = [name for name in ("krr_csv", "krr_json", "vpa") if getattr(self, name) is not None]
+        if len(given) != 1:
+            msg = f"{' and '.join(given) or 'no file'}: name one file, krr_csv, krr_json or vpa"
+            raise ValueError(msg)
+        if self.vpa is not None and self.lookback_days is not None:
+            msg = "lookback_days beside vpa: its memory window is fixed, leave it out"
+            raise ValueError(msg)
+        return self
 
 
 class EventToAdd(_Spec):
@@ -165,6 +192,10 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
+    rightsizing: bool = True
+    """Whether pods are right-sized for the season and for quiet; recommendations imply it."""
+    recommendations: tuple[RecommendationsFile, ...] = ()
+    """What tools that look back recommend, to be set beside what the season needs."""
 
     _path: Path = PrivateAttr(default=Path())
 
@@ -294,6 +325,47 @@ class Study(_Spec):
         overlay = self.catalog.limits
         return quotas.with_overlay(self._at(overlay)) if overlay else quotas
 
+    def read_recommendations(self) -> tuple[Recommendations, ...]:
+        """Return what right-sizing tools recommend, one for each file.
+
+        Raises
+        ------
+        InputError
+            With every problem of every file.
+        """
+        from capmodel import sources  # noqa: PLC0415  only when a file is read
+
+        result: list[Recommendations] = []
+        problems: list[Problem] = []
+        for listed in self.recommendations:
+            days = listed.lookback_days
+            try:
+                if listed.krr_csv is not None:
+                    made = sources.read_krr_csv(self._at(listed.krr_csv), lookback_days=days)
+                elif listed.krr_json is not None:
+                    made = sources.read_krr_json(self._at(listed.krr_json), lookback_days=days)
+                else:
+                    made = sources.read_vpa(self._at(listed.vpa or Path()))
+                result.append(made)
+            except InputError as error:
+                problems += error.problems
+        if problems:
+            raise InputError(problems)
+        return tuple(result)
+
+    def _workloads(self) -> dict[str, str]:
+        """Return the names that the recommendations' files are given, all together."""
+        names: dict[str, str] = {}
+        for workload, name in (p for r in self.recommendations for p in r.names.items()):
+            if names.setdefault(workload, name) != name:
+                raise InputError.of(
+                    f"recommendations.names.{workload}",
+                    got=f"{names[workload]} and {name}",
+                    expected="one service of ours",
+                    do="Correct one of the two.",
+                )
+        return names
+
     def make_events(self, first_year: int) -> Events:
         """Return the calendar from a year (or the declared years) to the end of the horizon."""
         first, last = self.events.years or (first_year, self.horizon.end.year)
@@ -345,4 +417,7 @@ class Study(_Spec):
             quotas=self.read_quotas(),
             overlays=self.overlays,
             title=self.title,
+            rightsizing=self.rightsizing,
+            recommendations=self.read_recommendations(),
+            workloads=self._workloads(),
         )

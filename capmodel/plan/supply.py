@@ -25,7 +25,6 @@ from capmodel.capacity.sizing import (
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights, scenarios_of
 from capmodel.plan.paths import at_need
 from capmodel.plan.supply_databases import DatabaseSupply, make_databases
-from capmodel.topology import Hold
 
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
@@ -34,7 +33,6 @@ __all__ = [
     "PoolNeed",
     "ServiceNeed",
     "Supply",
-    "hold_text",
     "make_supply",
 ]
 
@@ -77,13 +75,6 @@ class Supply:
     services: Mapping[tuple[str, str], ServiceNeed]
     pools: Mapping[tuple[str, str], PoolNeed]
     databases: DatabaseSupply
-
-
-def hold_text(hold: Hold) -> str:
-    """Return a hold row in words, for example ``P50, lose 1 zone, up to utilization_degraded``."""
-    quantile = "1-risk" if hold.quantile == "1-risk" else f"P{hold.quantile * 100:g}"
-    failure = f"lose {hold.zones_lost} zone, " if hold.zones_lost else ""
-    return f"{quantile}, {failure}up to {hold.up_to}"
 
 
 def make_supply(solved: Solved) -> Supply:
@@ -147,7 +138,7 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
                 "scenario": scenario,
                 "unit": name,
                 "kind": "nodes",
-                "hold": hold_text(needed.hold),
+                "hold": needed.hold.words,
                 "date": str(solved.request.dates[needed.day]),
                 "service": service,
                 "rps": at.of(at.loads.at(service, instant)),

@@ -15,11 +15,8 @@ import numpy as np
 
 from capmodel.capacity.databases import (
     Caller,
-    ClassChoice,
-    ClassLadder,
     ClassNeed,
     DbLimit,
-    choose_class,
 )
 from capmodel.capacity.estate import Estate, pooled_callers
 from capmodel.capacity.evaluate import autoscaled_pods, connections_instant, usage_of
@@ -30,8 +27,10 @@ from capmodel.capacity.sizing import limit_paths
 from capmodel.cost import season_hours, season_usd
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights, scenarios_of
 from capmodel.plan.paths import at_p50
+from capmodel.plan.size_databases import ladder_of, sized_database
 
 if TYPE_CHECKING:
+    from capmodel.capacity.db_sizing import DbSizing
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.catalog import DbClass
     from capmodel.plan.make import Solved
@@ -48,17 +47,27 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatabaseNeed:
-    """Cores, connections and class of a database in one scenario (or the mixture)."""
+    """Cores, connections, class and readers of a database in one scenario (or the mixture)."""
 
     cores_p50: float
     cores_level: float
     connections_p50: float
     connections_level: float
-    choice: ClassChoice
-    ordered: DbClass
-    """The class that holds; where none does, the largest of the family."""
+    sizing: DbSizing
     sheet: tuple[Mapping[str, Any], ...]
     """One row per caller: pods and connections of the P50 path."""
+
+    @property
+    def ordered(self) -> DbClass:
+        """The class that holds; where none does, the largest of the family."""
+        chosen = self.sizing.chosen
+        return self.sizing.largest if chosen is None else chosen.db_class
+
+    @property
+    def readers(self) -> int:
+        """Readers beside the writer; where nothing holds, as many as were tried."""
+        chosen = self.sizing.chosen
+        return self.sizing.rejected[-1].readers if chosen is None else chosen.readers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,16 +204,6 @@ def _with_pools(estate: Estate, name: str, pools: Sequence[tuple[str, int, int]]
     return replace(estate, topology=estate.topology.model_copy(update={"databases": databases}))
 
 
-def _ladder(solved: Solved, name: str) -> ClassLadder:
-    database = solved.estate.topology.databases[name]
-    return ClassLadder(
-        classes=solved.request.catalog.db_ladder(database.engine, database.db_class),
-        today=database.db_class,
-        declared=database.max_connections,
-        where=f"databases.{name}.max_connections",
-    )
-
-
 def _database_remedies(
     solved: Solved, need: DatabaseNeed, name: str
 ) -> dict[str, tuple[Remedy, ...]]:
@@ -212,8 +211,9 @@ def _database_remedies(
     topology = solved.estate.topology
     database = topology.databases[name]
     policy = topology.policy.utilization
-    ladder = _ladder(solved, name)
-    bill = season_usd(ladder.classes, instances=1 + database.readers, hours=hours_of(solved))
+    ladder = ladder_of(solved, name)
+    instances = 1 + database.readers + database.standby
+    bill = season_usd(ladder.classes, instances=instances, hours=hours_of(solved))
     wanted = ClassNeed(
         cpu_cores=need.cores_p50,
         connections=need.connections_p50,
@@ -277,37 +277,16 @@ def _callers(solved: Solved, need: DatabaseNeed, name: str) -> tuple[Caller, ...
 def _database(
     solved: Solved, scenario: str, name: str, paths: Mapping[tuple[str, str], LimitPaths]
 ) -> DatabaseNeed:
-    topology = solved.estate.topology
     cores = _p50_and_size(solved, paths.get((name, "cpu_cores")), scenario)
     connections = _p50_and_size(solved, paths.get((name, "connections")), scenario)
-    policy = topology.policy.utilization
-    ladder = _ladder(solved, name)
-    # A class must hold the P50 within policy and the level within the hard value: q <= hard is
-    # q * policy <= policy * hard.
-    choice = choose_class(
-        ladder,
-        need=ClassNeed(
-            cpu_cores=_both(cores, policy.database_cpu_cores),
-            connections=_both(connections, policy.connections),
-            cpu_policy_x=policy.database_cpu_cores,
-            connections_policy_x=policy.connections,
-        ),
-    )
     return DatabaseNeed(
         cores_p50=cores[0],
         cores_level=cores[1],
         connections_p50=connections[0],
         connections_level=connections[1],
-        choice=choice,
-        ordered=choice.chosen or ladder.classes[-1],
+        sizing=sized_database(solved, scenario, name, paths),
         sheet=connection_sheet(solved, scenario, name, paths),
     )
-
-
-def _both(quantiles: tuple[float, float], policy_x: float) -> float:
-    """Return the need that keeps both quantiles when held within policy; 0 without evidence."""
-    p50, level = quantiles
-    return 0.0 if math.isnan(p50) else max(p50, level * policy_x)
 
 
 def _p50_and_size(solved: Solved, path: LimitPaths | None, scenario: str) -> tuple[float, float]:

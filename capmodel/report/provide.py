@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capmodel.plots.labels import is_missing, number
 from capmodel.report.decide import limit_columns
 from capmodel.report.views import Block, Column, Material, Note, Section, pivot, table, where
 
@@ -16,8 +17,8 @@ __all__ = ["databases", "partners", "services"]
 
 
 def services(material: Material) -> Section:
-    """Return replicas by service and nodes by pool, each scenario beside today."""
-    blocks: list[Block] = [*_services(material), *_nodes(material)]
+    """Return replicas by service, right-sized pods and nodes by pool, beside today."""
+    blocks: list[Block] = [*_services(material), *_right_sized(material), *_nodes(material)]
     lead = "Per-scenario needs are shown for comparison; only the mixture is ordered."
     return Section("services", "Services and nodes", lead, tuple(blocks))
 
@@ -53,6 +54,54 @@ def _services(material: Material) -> list[Block]:
         Column("status", "Status", "status"),
     )
     return [table(rows, columns, caption="Replicas by service", name="services")]
+
+
+def _right_sized(material: Material) -> list[Block]:
+    """Return each service's pods as they are, for the season and for quiet, in one row."""
+    frame = material.frame("rightsizing")
+    if frame.empty:
+        return []
+    season, quiet = (where(frame, season=name) for name in ("season", "quiet"))
+    request = ("cpu_request_cores", "memory_request_gib")
+    rows = season.assign(
+        as_is=_pods(season, "today_pods", "today_cpu_cores", "today_memory_gib"),
+        in_season=_pods(season, "replicas", *request),
+        in_quiet=_pods(quiet, "replicas", *request),
+        freed_quiet=quiet["freed_cores"].tolist(),
+    )
+    columns = (
+        Column("service", "Service", "code"),
+        Column("as_is", "Today"),
+        Column("in_season", "Season"),
+        Column("in_quiet", "Quiet"),
+        Column("freed_cores", "Freed, season", "num", "cores"),
+        Column("freed_quiet", "Freed, quiet", "num", "cores"),
+        Column("status", "Status", "status"),
+        Column("reason", "Why"),
+    )
+    caption = "Right-sized pods: pods × request, and what that frees (negative: missing)"
+    return [table(rows, columns, caption=caption, name="rightsizing"), *_lookback(material)]
+
+
+def _pods(rows: pd.DataFrame, count: str, cores: str, gib: str) -> list[str]:
+    """Return pods and their request in words, '' where there are none."""
+    return [
+        "" if is_missing(n) else f"{number(n)} × {number(c)} cores, {number(m)} GiB"
+        for n, c, m in zip(rows[count], rows[cores], rows[gib], strict=True)
+    ]
+
+
+def _lookback(material: Material) -> list[Block]:
+    frame = material.frame("lookback")
+    if frame.empty:
+        return []
+    columns = (
+        Column("service", "Service", "code"),
+        Column("resource", "Resource", "name"),
+        Column("verdict", "Verdict"),
+        Column("text", "Beside the season"),
+    )
+    return [table(frame, columns, caption="What look-back tools recommend", name="lookback")]
 
 
 def _nodes(material: Material) -> list[Block]:
@@ -99,6 +148,8 @@ def databases(material: Material) -> Section:
             Column("engine", "Engine", "code"),
             Column("class_today", "Class today", "code"),
             Column("class_needed", "Class needed", "code"),
+            Column("readers_today", "Readers today", "count"),
+            Column("readers_needed", "Readers needed", "count"),
             Column("cpu_cores_p50", "CPU P50", "num", "cores"),
             Column("cpu_utilization_p50", "CPU used P50", "ratio"),
             Column("connections_p50", "Connections P50", "count"),

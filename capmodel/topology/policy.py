@@ -36,6 +36,13 @@ class Hold(Spec):
         """Whether the row asks for hard limits at the tier's risk, without a failure."""
         return self.is_hard and self.quantile == "1-risk" and not self.zones_lost
 
+    @property
+    def words(self) -> str:
+        """The row in words, for example ``P50, lose 1 zone, up to utilization_degraded``."""
+        quantile = "1-risk" if self.quantile == "1-risk" else f"P{self.quantile * 100:g}"
+        failure = f"lose {self.zones_lost} zone, " if self.zones_lost else ""
+        return f"{quantile}, {failure}up to {self.up_to}"
+
     def holds_for(self, tier: int) -> bool:
         """Return whether the row is promised to a tier."""
         return self.tiers is None or tier in self.tiers
@@ -63,6 +70,10 @@ class Utilization(Spec):
     cpu_cores: Ratio = 0.60
     memory_gib: Ratio = 0.80
     database_cpu_cores: Ratio = 0.70
+    database_io: Ratio = 0.85
+    """Operations, throughput and network of a database."""
+    storage: Ratio = 0.90
+    """Storage of a database: where it starts to grow by itself."""
     connections: Ratio = 0.85
     quota: Ratio = 0.85
     nodes: Ratio = 1.0

@@ -21,6 +21,7 @@ def problems_of(topology: Topology) -> list[Problem]:
         *_reference_problems(topology),
         *_missing_problems(topology),
         *_ignored_problems(topology),
+        *_contradictions(topology),
     ]
     return problems or _cycle_problems(topology)
 
@@ -149,6 +150,36 @@ def _ignored_problems(topology: Topology) -> list[Problem]:
         for name, driver in topology.drivers.items()
         if driver.sigma_log and driver.today_per_min is None
     ]
+    return problems
+
+
+def _contradictions(topology: Topology) -> list[Problem]:
+    """Return bounds that exclude each other from the start."""
+    problems = [
+        Problem(
+            where=f"limits.{name}.hard",
+            got=f"{limit.hard:g} {limit.unit}, and a constant use of {limit.constant:g}",
+            expected="a bound of at least what is used without any traffic",
+            do="Correct hard or constant; are both in the same unit?",
+        )
+        for name, limit in topology.limits.items()
+        if limit.hard is not None and limit.constant > limit.hard
+    ]
+    for name, service in topology.services.items():
+        least, where = service.replicas.min_per_zone, f"services.{name}.replicas.min_per_zone"
+        pool = topology.pools.get(service.pool or "")
+        if least and service.pool is None:
+            expected, do = "a pool, which has zones", "Name the pool, or use replicas.min."
+            problems.append(Problem(where, f"{least} without a pool", expected, do))
+        elif pool is not None and 0 < (service.replicas.max or 0) < least * pool.zones:
+            problems.append(
+                Problem(
+                    where=where,
+                    got=f"{least} in each of {pool.zones} zones",
+                    expected=f"at most replicas.max ({service.replicas.max}) pods in all",
+                    do="Lower min_per_zone or raise replicas.max.",
+                )
+            )
     return problems
 
 

@@ -1,0 +1,174 @@
+"""Databases: class, readers and what rules out the others, as a frame and as findings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from capmodel.capacity.db_failures import DbFailure, after_failure
+from capmodel.capacity.db_season import extended_support
+from capmodel.capacity.db_storage import gp3_step_findings
+from capmodel.errors import InputError
+from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.size_databases import outgrown_day
+from capmodel.schema import Finding
+
+if TYPE_CHECKING:
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
+
+__all__ = ["database_findings", "databases_frame", "storage_needed"]
+
+DATABASE_COLUMNS = [
+    "scenario", "database", "engine", "class_today", "class_needed", "readers_today",
+    "readers_needed", "cpu_cores_p50", "cpu_utilization_p50", "connections_p50", "max_connections",
+    "binding", "tightest", "tightest_x", "unchecked", "rejected",
+]  # fmt: skip
+ROUND_GIB = 10.0
+"""Storage is ordered in this step [GiB]."""
+
+
+def databases_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+    """Return class and readers per scenario and database, and every candidate that fails.
+
+    ``tightest`` is the limit nearest to its allowance on what is ordered, and how near [ratio].
+    """
+    rows = []
+    for (scenario, name), need in supply.databases.needs.items():
+        database = solved.estate.topology.databases[name]
+        chosen = need.sizing.chosen
+        tightest = chosen.tightest if chosen else None
+        rows.append(
+            {
+                "scenario": scenario,
+                "database": name,
+                "engine": database.engine,
+                "class_today": database.db_class,
+                "class_needed": chosen.db_class.name if chosen else "none: outgrows the family",
+                "readers_today": database.readers,
+                "readers_needed": need.readers,
+                "cpu_cores_p50": need.cores_p50,
+                "cpu_utilization_p50": need.cores_p50 / solved.estate.database_cores[name],
+                "connections_p50": need.connections_p50,
+                "max_connections": solved.estate.max_connections[name],
+                "binding": need.sizing.binding,
+                "tightest": f"{tightest.role} {tightest.limit}, {tightest.hold}"
+                if tightest
+                else "",
+                "tightest_x": tightest.excess_x if tightest else np.nan,
+                "unchecked": ", ".join(need.sizing.unchecked),
+                "rejected": "; ".join(r.reason for r in need.sizing.rejected),
+            }
+        )
+    return pd.DataFrame(rows, columns=DATABASE_COLUMNS)
+
+
+def database_findings(solved: Solved, supply: Supply) -> list[Finding]:
+    """Return what a class does not solve: outgrown families, no failover, storage, support."""
+    found: list[Finding] = []
+    for name, database in solved.estate.topology.databases.items():
+        need = supply.databases.needs[MIXTURE, name]
+        if need.sizing.outgrown:
+            found.append(_outgrown(solved, name, need.sizing.reason))
+        found += _without_failover(solved, name, need.readers)
+        found += _storage(solved, name)
+        if database.version is not None:
+            found += _support(solved, name, 1 + need.readers + database.standby)
+    return found
+
+
+def _outgrown(solved: Solved, name: str, reason: str) -> Finding:
+    day = outgrown_day(solved, name)
+    words = reason if day is None else f"{day.reason}; {reason}"
+    return Finding("outgrown", "warning", name, words)
+
+
+def _without_failover(solved: Solved, name: str, readers: int) -> list[Finding]:
+    """Tell where a promised failure leaves minutes without a writer, or no instance at all."""
+    database, policy = solved.estate.topology.databases[name], solved.estate.topology.policy
+    lost = max((hold.zones_lost for hold in policy.hold), default=0)
+    if not lost:
+        return []
+    after = after_failure(
+        DbFailure("zone", zones_lost=min(lost, database.zones)),
+        readers=readers,
+        engine=database.engine,
+        zones=database.zones,
+        standby=database.standby,
+    )
+    if after.recovery not in {"recreate", "outage"}:
+        return []
+    words = (
+        "its writer is created anew: minutes without one"
+        if after.recovery == "recreate"
+        else ("no instance is left")
+    )
+    standby = " or a standby" if database.engine == "mysql" else ""
+    message = f"after the loss of {lost} zone {words}; a reader{standby} would take over"
+    return [Finding("no_failover", "warning", name, message)]
+
+
+def storage_needed(solved: Solved, name: str) -> float | None:
+    """Return the storage that keeps policy and risk [GiB], None where none is planned."""
+    path = next((p for p in solved.paths if p.limit.key == (name, "storage_gib")), None)
+    volume = solved.estate.topology.databases[name].storage
+    if path is None or volume is None:
+        return None
+    sizes = solved.sizes[path.limit.tier].sizes
+    p50 = float(np.median(path.season_peak))
+    needed = max(p50 / path.limit.policy_x, sizes[path.limit.key])
+    return float(np.ceil(max(needed, volume.gib) / ROUND_GIB - 1e-9) * ROUND_GIB)
+
+
+def _storage(solved: Solved, name: str) -> list[Finding]:
+    """Tell where storage grows across gp3's step, at which RDS copies all data."""
+    volume, needed = solved.estate.topology.databases[name].storage, storage_needed(solved, name)
+    if volume is None or needed is None or needed <= volume.gib:
+        return []
+    freezes = [freeze.start for freeze in solved.request.orders.freeze]
+    in_place = _last_day_below(solved, name)
+    return list(
+        gp3_step_findings(
+            name,
+            volume,
+            to_gib=needed,
+            freeze_from=min(freezes, default=solved.request.season_start),
+            crosses_on=in_place,
+        )
+    )
+
+
+def _last_day_below(solved: Solved, name: str) -> dt.date:
+    """Return the day by which storage has to be larger: the P50's first day above the policy."""
+    path = next(p for p in solved.paths if p.limit.key == (name, "storage_gib"))
+    days = path.policy_day[path.policy_day >= 0]
+    day = int(days.min()) if days.size else solved.season.end - 1
+    return dt.date.fromisoformat(str(solved.request.dates[day]))
+
+
+def _support(solved: Solved, name: str, instances: int) -> list[Finding]:
+    """Tell what of the season is billed as Extended Support."""
+    database, request = solved.estate.topology.databases[name], solved.request
+    try:
+        hours = extended_support(
+            database.engine,
+            database.version or "",
+            vcpu=solved.estate.database_cores[name],
+            instances=instances,
+            start=request.season_start,
+            end=request.season_end,
+        )
+    except InputError as error:
+        return [Finding("support_unknown", "info", name, str(error))]
+    billed = hours.vcpu_hours + hours.vcpu_hours_year_3
+    if billed == 0:
+        return []
+    message = (
+        f"{database.engine} {database.version} is past its standard support: {billed:,.0f} "
+        f"vCPU-hours of the season are billed as Extended Support (from "
+        f"{hours.dates.billed_from}; {hours.dates.source}); not in the plan's cost"
+    )
+    return [Finding("extended_support", "warning", name, message, {"vcpu_hours": billed})]
