@@ -159,7 +159,7 @@ def test_an_infeasible_service_alone_leaves_a_pool_without_nodes(tmp_path, maxim
     connections = plan.to_frame("limits").query("limit == 'connections'")
     held = {160 * 1.25 * 20} if maximum else set()
     assert set(connections["peak_p50"]) == held
-    overlays = plan.to_frame("overlays")
+    overlays = plan.to_frame("overlays").query("node == 'api'")
     assert (overlays["needed"] == math.inf).all()
     assert overlays["breaks"].all()
 
@@ -398,7 +398,7 @@ def test_bounds_that_contradict_are_refused():
 def test_losing_every_zone_breaks_whatever_is_ordered(tmp_path):
     plan = planned(changed(), tmp_path, overlays=[{"kind": "lose_zones", "zones": 3}])
     overlays = plan.to_frame("overlays")
-    assert set(overlays["node"]) == {"general", "api"}
+    assert set(overlays["node"]) == {"general", "api", "db"}
     assert (overlays["needed"] == math.inf).all()
     assert overlays["breaks_today"].all()
     assert overlays["breaks"].all()
@@ -414,12 +414,13 @@ MYSQL = {
 
 
 @pytest.mark.slow
-def test_without_pools_no_default_of_max_connections_is_needed(tmp_path):
+def test_a_missing_default_of_max_connections_is_computed_from_memory(tmp_path):
     plan = planned(changed(databases__db=MYSQL), tmp_path)
     database = row(plan, "databases", scenario="base", database="db")
     assert database["class_needed"] == "db.r6g.4xlarge"
-    assert math.isnan(database["max_connections"])
-    assert row(plan, "assumptions", name="max_connections of db")["value"] == "not known"
+    # 128 GiB, of which RDS counts 95.2 %, at 12,582,880 bytes each, to the nearest hundred.
+    assert database["max_connections"] == round(0.952 * 128 * 2**30 / 12_582_880, -2)
+    assert row(plan, "assumptions", name="max_connections of db")["value"] == "10400"
 
 
 def test_with_pools_a_missing_default_is_computed_from_memory_and_says_so(tmp_path):

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from capmodel.capacity.db_failures import DbFailure
+from capmodel.capacity.db_needs import DbDemand, DbHold, DbNeeds, Role, needs_of
 from capmodel.capacity.disturb import Disturbed, disturb
-from capmodel.capacity.estate import Estate, pool_services
+from capmodel.capacity.estate import RAISED_BY_OTHERS, Estate, pool_services
 from capmodel.capacity.evaluate import pods_needed, pool_instant, saturation_of, usage_of, zone_fill
 from capmodel.capacity.loads import Loads, call_weights
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.sizing import whole_nodes, whole_pods
 from capmodel.plan.after import hard_after
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.size_databases import at_its_busiest, setup_of
 from capmodel.topology import Hold, LoseZones
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["TOGETHER", "overlays_frame"]
 
 TOGETHER = "all together"
+_SHOWN = frozenset({"connections", "database_cores", "database"}) | RAISED_BY_OTHERS
+"""Limits whose usage is compared; pods, nodes and instances are counted."""
 COLUMNS = [
     "overlay", "node", "limit", "needed", "today", "utilization_today", "after_orders",
     "breaks_today", "breaks", "broken_by",
@@ -49,6 +54,10 @@ class Failed:
         """The utilization that the policy accepts under a failure [ratio]."""
         policy = self.disturbed.topology.policy
         return policy.utilization_degraded or policy.utilization.cpu_cores
+
+    def accepted(self, policy_x: float) -> float:
+        """Return the utilization that a failure may bring a limit to: never below the planned."""
+        return max(policy_x, self.degraded_x)
 
     @property
     def hold(self) -> Hold:
@@ -126,8 +135,12 @@ def _failed(solved: Solved, words: str, overlays: Sequence[Overlay]) -> Failed:
 def _rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
     yield from _pool_rows(solved, supply, failed)
     yield from _service_rows(solved, supply, failed)
+    if failed.disturbed.zones_lost:
+        yield from _instance_rows(solved, supply, failed)
     for path in solved.paths:
-        if path.limit.kind in {"connections", "database_cores", "quota", "declared"}:
+        if path.limit.kind == "database_cores" and failed.disturbed.zones_lost:
+            continue  # the instances that are left: _instance_rows
+        if path.limit.kind in _SHOWN:
             yield from _usage_row(solved, supply, failed, path)
 
 
@@ -165,6 +178,45 @@ def _service_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[di
         yield _row(failed, (name, "replicas"), needed, (service.replicas.max, after))
 
 
+def _instance_rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
+    """Yield the cores of writer and readers once the zones' instances are gone.
+
+    The writer is taken to be among them: the standby or a reader takes over, with a cold cache.
+    """
+    made = failed.disturbed
+    weights = np.repeat(solved.request.weights / solved.request.draws, solved.request.draws)
+    for name in solved.estate.databases:
+        database = made.topology.databases[name]
+        reads, writes = at_its_busiest(failed.estate, failed.loads, name)
+        demand = DbDemand(reads.reshape(-1, 1), writes.reshape(-1, 1), weights=weights)
+        zones = min(made.zones_lost, database.zones)
+        hold = DbHold(failed.words, 0.5, failure=DbFailure(failed.words, zones_lost=zones))
+        need = supply.databases.needs[MIXTURE, name]
+        today = float(solved.estate.database_cores[name])
+        roles: tuple[tuple[Role, str], ...] = (
+            ("writer", "cpu_cores"), ("reader", "reader_cpu_cores")
+        )  # fmt: skip
+        accepted = failed.accepted(made.topology.policy.utilization.database_cpu_cores)
+        for role, limit in roles:
+            asked = [
+                needs_of(demand, hold, setup=setup_of(solved, name), readers=readers)
+                for readers in (database.readers, need.readers)
+            ]
+            if all(role not in one.by_role for one in asked):
+                continue
+            used = [_cores_of(one, role) / accepted for one in asked]
+            after = float(need.ordered.vcpu)
+            row = _row(failed, (name, limit), used[0], (today, after), accepted)
+            yield row | {"breaks": used[1] > need.ordered.vcpu}
+
+
+def _cores_of(needs: DbNeeds, role: Role) -> float:
+    """Return what an instance needs; inf where none is left to be the writer."""
+    if needs.after.recovery == "outage":
+        return math.inf
+    return needs.by_role.get(role, {}).get("cpu_cores", 0.0)
+
+
 def _usage_row(
     solved: Solved, supply: Supply, failed: Failed, path: LimitPaths
 ) -> Iterator[dict[str, Any]]:
@@ -172,19 +224,24 @@ def _usage_row(
     limit, made = path.limit, failed.disturbed
     declared = made.topology.limits.get(limit.node)
     zones = declared.zones if declared is not None else None
+    filled = {limit.node}
+    if limit.kind == "addresses":
+        zones = made.topology.pools[limit.node].zones
+        filled = set(pool_services(solved.estate, limit.node))
     zoned = made.zones_lost > 0 and zones is not None
-    if limit.node not in made.touched and not zoned:
+    if not filled & made.touched and not zoned:
         return
     peaks = []
     for load in failed.loads:
         usage = usage_of(limit, failed.estate, load)
         peaks.append(saturation_of(limit, failed.estate, load, usage))
-    needed = _season_p50(solved, peaks) / failed.degraded_x
+    accepted = failed.accepted(limit.policy_x)
+    needed = _season_p50(solved, peaks) / accepted
     if zoned and zones is not None:
         left = zones - made.zones_lost
         needed = needed * zones / left if left > 0 else math.inf
     after = hard_after(solved, supply, path)
-    yield _row(failed, limit.key, needed, (limit.hard, after))
+    yield _row(failed, limit.key, needed, (limit.hard, after), accepted)
 
 
 def _season_p50(solved: Solved, days: list[np.ndarray]) -> float:
@@ -193,11 +250,16 @@ def _season_p50(solved: Solved, days: list[np.ndarray]) -> float:
 
 
 def _row(
-    failed: Failed, key: tuple[str, str], needed: float, available: tuple[float | None, float]
+    failed: Failed,
+    key: tuple[str, str],
+    needed: float,
+    available: tuple[float | None, float],
+    accepted: float | None = None,
 ) -> dict[str, Any]:
+    """Return one row; `accepted` is the utilization that `needed` units keep."""
     today, after = available
     node, limit = key
-    full = failed.degraded_x * needed / today if today else math.nan
+    full = (accepted or failed.degraded_x) * needed / today if today else math.nan
     return {
         "overlay": failed.words,
         "node": node,

@@ -6,7 +6,7 @@ path, and which class of the family, with how many readers, keeps every promise 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +21,13 @@ from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
     from capmodel.capacity.db_season import OutgrownOn
+    from capmodel.capacity.estate import Estate
+    from capmodel.capacity.loads import Loads
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
     from capmodel.topology import Hold
 
-__all__ = ["ladder_of", "outgrown_day", "sized_database"]
+__all__ = ["at_its_busiest", "ladder_of", "outgrown_day", "setup_of", "sized_database"]
 
 TINY = 1e-12
 MEDIAN = 0.5
@@ -61,7 +63,7 @@ def sized_database(
     return size_database(
         _demand(solved, scenario, name, paths),
         ladder=ladder,
-        setup=_setup(solved, name),
+        setup=setup_of(solved, name),
         holds=_holds(solved, name),
         readers=(database.readers, most),
         weights=prices,
@@ -96,7 +98,7 @@ def outgrown_day(solved: Solved, name: str) -> OutgrownOn | None:
             weights=np.repeat(request.weights / request.draws, request.draws),
         ),
         ladder=ladder_of(solved, name),
-        setup=_setup(solved, name),
+        setup=setup_of(solved, name),
         hold=row,
         readers=database.readers if database.readers_max is None else database.readers_max,
         dates=[d.astype(object) for d in request.dates[solved.season.days]],
@@ -153,7 +155,26 @@ def _demand(
     )
 
 
-def _setup(solved: Solved, name: str) -> DbSetup:
+def at_its_busiest(
+    estate: Estate, loads: Sequence[Loads], name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (reads, writes) of each path in the season minute with the most work, shape (S, D).
+
+    Work is counted in cores at the central cost per query, in queries where none is known.
+    """
+    use = estate.databases.get(name)
+    per_read, per_write = use.central[1:] if use is not None else (1.0, 1.0)
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for load in loads:
+        both = queries_at_peak(estate, load, name, use)
+        reads, writes = np.broadcast_arrays(*(np.atleast_2d(part) for part in both))
+        best = (per_read * reads + per_write * writes).argmax(axis=1)
+        rows = np.arange(len(best))
+        found.append((reads[rows, best], writes[rows, best]))
+    return np.stack([r for r, _ in found]), np.stack([w for _, w in found])
+
+
+def setup_of(solved: Solved, name: str) -> DbSetup:
     """Return how a database runs; costs that nobody knows are none, and its class is kept."""
     database = solved.estate.topology.databases[name]
     use = solved.estate.databases.get(name)
