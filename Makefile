@@ -15,6 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DELETE_ON_ERROR:
 .PHONY: help plan test check-fast check types doctests test-all format clean
 .PHONY: benchmark benchmark-speed benchmark-accuracy benchmark-fleets benchmark-usage
+.PHONY: benchmark-capacity
 
 help:
 	@echo "make plan        install, plan the shop study, say which file to open"
@@ -26,6 +27,7 @@ help:
 	@echo "make benchmark-accuracy  real series, with peers, with gaps, M4 Hourly: an hour; needs data"
 	@echo "make benchmark-fleets    peaks of 500 planted retail fleets: a quarter of an hour"
 	@echo "make benchmark-usage     usage: planted endpoints, a fleet's minutes: two minutes"
+	@echo "make benchmark-capacity  plans, mixes, risk, event hour, Netflix side by side: five minutes"
 	@echo "make format      format and mend what the linter can"
 	@echo "make clean       remove caches and builds; $(VENV) stays"
 
@@ -74,6 +76,13 @@ benchmark-fleets: $(VENV)/.capmodel-run
 benchmark-usage: $(VENV)/.capmodel-run
 	$(BIN)/python benchmarks/usage.py
 	$(BIN)/python benchmarks/usage_speed.py
+
+benchmark-capacity: $(VENV)/.capmodel-run
+	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/mix.py
+	$(BIN)/python benchmarks/union_risk.py
+	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python benchmarks/netflix.py
 
 format: $(VENV)/.capmodel-dev
 	$(BIN)/ruff check --fix .

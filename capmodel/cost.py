@@ -191,7 +191,8 @@ def unit_price(node: NodeType) -> UnitPrice:
 
     References
     ----------
-    OpenCost specification, *Asset costs*; opencost/opencost ``configs/aws.json`` (``CPU``, ``RAM``).
+    OpenCost specification, *Asset costs*; opencost/opencost ``configs/aws.json`` (commit 0f2dede3):
+    ``CPU`` and ``RAM``, "to compute allocation between RAM and CPU".
 
     Examples
     --------

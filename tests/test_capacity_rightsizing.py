@@ -86,7 +86,7 @@ def test_story_a4_twelve_pods_and_eighteen_without_a_degraded_target() -> None:
     result = sized(api())
     assert result.season is not None
     assert (result.season.replicas, result.season.cores) == (12, 24)
-    assert result.season.binding == "P50 up to utilization_degraded, 1 zone(s) lost"
+    assert result.season.binding == "P50, lose 1 zone, up to utilization_degraded"
     one_target = sized(api(), policy=Policy(utilization_degraded=None))
     assert one_target.season is not None
     assert one_target.season.replicas == 18

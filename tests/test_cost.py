@@ -81,6 +81,22 @@ def test_database_lines_count_every_instance() -> None:
     assert cost.season_usd([row], instances=2, hours=HOURS) == {row.name: line.usd}
 
 
+def test_a_nodes_price_is_split_as_opencost_splits_it() -> None:
+    # 0.384 · 0.031611 / (8 · 0.031611 + 32 · 0.004237), and per GiB.
+    price = cost.unit_price(Catalog.builtin().node_type("m6i.2xlarge"))
+    assert round(price.usd_per_core_hour, 5) == Decimal("0.03125")
+    assert round(price.usd_per_gib_hour, 5) == Decimal("0.00419")
+
+
+@pytest.mark.parametrize("kind", ["m6i.2xlarge", "c7g.4xlarge", "r7g.large", "m7a.large"])
+def test_the_parts_of_a_nodes_cores_and_gib_sum_to_its_price(kind: str) -> None:
+    node = Catalog.builtin().node_type(kind)
+    price = cost.unit_price(node)
+    parts = node.vcpu * price.usd_per_core_hour + Decimal(node.memory_gib) * price.usd_per_gib_hour
+    assert abs(parts - node.price_usd_per_hour) < Decimal("1e-20")
+    assert round(price.usd_per_core_hour / price.usd_per_gib_hour, 2) == Decimal("7.46")
+
+
 def test_totals_are_sums_of_rounded_lines() -> None:
     node = Catalog.builtin().node_type("m7a.large")  # 0.11592
     lines = [cost.node_line(f"p{i}", node=node, count=1, hours=1) for i in range(3)]

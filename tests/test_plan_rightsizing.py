@@ -16,6 +16,7 @@ utilization and ``6 / (0.85 r - 0.1)`` in the two zones left:
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ import pytest
 import capmodel as cm
 from capmodel.errors import InputError
 from capmodel.plan.columns import FRAMES
-from capmodel.plan.frames_rightsizing import LOOKBACK_COLUMNS, RIGHTSIZING_COLUMNS
+from capmodel.plan.frames_rightsizing import (
+    LOOKBACK_COLUMNS,
+    RIGHTSIZING_COLUMNS,
+    right_sizing,
+)
+from capmodel.plan.make import solve
+from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 
 API: dict[str, Any] = {
     "calls": {"checkouts": 4}, "tier": 1, "pool": "general", "imbalance_x": 1.0,
@@ -36,7 +43,9 @@ API: dict[str, Any] = {
         "memory_gib": {"per_pod": 0.5, "per_request": 0.02},
     },
 }  # fmt: skip
-BASE = cm.Scenario(name="base", demand_x={"checkouts": 1.0}, lift={"black_friday": {"checkouts": 3}})
+BASE = cm.Scenario(
+    name="base", demand_x={"checkouts": 1.0}, lift={"black_friday": {"checkouts": 3}}
+)
 # 0.096 USD for 2 cores and 8 GiB: 0.096 · 0.031611 / (2 · 0.031611 + 8 · 0.004237), and per GiB.
 USD_PER_CORE, USD_PER_GIB = 0.0312472, 0.00418823
 HEADER = (
@@ -81,15 +90,21 @@ def planned(
     fit = cm.CapacityModel(estate or topology(), events=cm.Events.us_retail(2026, 2027)).declare()
     asked = {
         "start": "2026-10-01", "end": "2026-12-20", "season": ("2026-11-02", "2026-12-17"),
-        "draws": 100, "rightsizing": True, **changes,
+        "draws": 100, "also": ["rightsizing"], **changes,
     }  # fmt: skip
     return fit.plan(scenarios or BASE, **asked)
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> cm.PlanSet:
+    return planned()
 
 
 def sized(plan: cm.PlanSet, service: str = "api") -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the rows of the season and of quiet."""
     frame = plan.to_frame("rightsizing")
-    season, quiet = frame[frame["service"] == service].to_dict("records")
+    rows = frame[frame["service"] == service].itertuples(index=False, name=None)
+    season, quiet = (dict(zip(frame.columns, row, strict=True)) for row in rows)
     assert (season["season"], quiet["season"]) == ("season", "quiet")
     return season, quiet
 
@@ -110,8 +125,8 @@ def notes(plan: cm.PlanSet, code: str) -> pd.DataFrame:
     return found[found["code"] == code]
 
 
-def test_the_season_by_hand() -> None:
-    season, _ = sized(planned())
+def test_the_season_by_hand(by_hand: cm.PlanSet) -> None:
+    season, _ = sized(by_hand)
     # Today 20 pods of 1.5 cores and 2 GiB: 30 cores and 40 GiB; then 12 of 1 core and 1 GiB.
     expected = {
         "status": "GREEN", "binding": "P50, up to utilization", "reason": "", "basis": "assumed",
@@ -127,8 +142,8 @@ def test_the_season_by_hand() -> None:
     assert season["freed_usd_per_hour"] == pytest.approx(usd, rel=1e-5)
 
 
-def test_quiet_by_hand_keeps_the_pod_and_needs_half_of_them() -> None:
-    _, quiet = sized(planned())
+def test_quiet_by_hand_keeps_the_pod_and_needs_half_of_them(by_hand: cm.PlanSet) -> None:
+    _, quiet = sized(by_hand)
     # 40 a second: 2 / 0.5 = 4 pods planned; 2 / 0.75 = 2.7 in the zones left: 3 · ceil(3 / 2) = 6.
     expected = {
         "status": "GREEN", "binding": "P50, lose 1 zone, up to utilization_degraded", "day": "",
@@ -152,7 +167,7 @@ def test_quiet_has_its_own_busy_days() -> None:
     fit = cm.CapacityModel(topology(), events=events).declare()
     season = ("2026-11-02", "2026-12-17")
     plan = fit.plan(
-        after, start="2026-10-01", end="2026-12-20", season=season, draws=100, rightsizing=True
+        after, start="2026-10-01", end="2026-12-20", season=season, draws=100, also=["rightsizing"]
     )
     assert sized(plan)[1]["replicas"] == 9
 
@@ -172,8 +187,11 @@ def test_the_mixture_at_the_tiers_level_sizes_the_hottest_pod() -> None:
 
 
 def test_no_pod_is_larger_than_a_node_of_its_pool() -> None:
-    # Two cores idle in each pod: the larger the better, up to m6i.large's 1.93 and xlarge's 3.92.
-    idle = {"cpu_cores": {"per_pod": 0.5, "per_request": 0.05}, "memory_gib": API["usage"]["memory_gib"]}
+    # Half a core idle in each pod: the larger the better, up to m6i.large's 1.93 and xlarge's 3.92.
+    idle = {
+        "cpu_cores": {"per_pod": 0.5, "per_request": 0.05},
+        "memory_gib": API["usage"]["memory_gib"],
+    }
     estate = topology(api=API | {"usage": idle})
     assert sized(planned(estate=estate))[0]["cpu_request_cores"] == 1.75
     pools = {"general": {"types": ["m6i.xlarge"], "zones": 3, "today": 20}}
@@ -193,11 +211,9 @@ def test_at_todays_request_the_pods_are_those_of_the_plan() -> None:
 def test_each_grey_row_says_why_and_leaves_the_others_alone() -> None:
     usage = {"cpu_cores": {"per_pod": 0.1, "per_request": 0.05}}
     estate = topology(
-        {"hold": [{"quantile": 0.5, "up_to": "utilization", "tiers": [0, 1]}]},
         cpu_only={**API, "usage": usage},
         unknown={**API, "replicas": {"min": 3}},
         no_pod={"calls": {"checkouts": 1}},
-        batch={**API, "tier": 3},
     )
     plan = planned(estate=estate)
     assert sized(plan)[0]["status"] == "GREEN"
@@ -205,13 +221,33 @@ def test_each_grey_row_says_why_and_leaves_the_others_alone() -> None:
         "cpu_only": "no usage of memory_gib",
         "unknown": "today's pods and requests are not known",
         "no_pod": "no usage of cpu_cores; no usage of memory_gib; today's pods and requests",
-        "batch": "no hold row of the policy is promised to its tier",
     }
     for name, reason in reasons.items():
         for row in sized(plan, name):
             assert (row["status"], row["binding"]) == ("GREY", "")
             assert row["reason"].startswith(reason)
             assert np.isnan([row["replicas"], row["cpu_request_cores"], row["freed_cores"]]).all()
+
+
+def test_only_the_rows_that_a_tier_is_promised_size_it() -> None:
+    hold = [
+        {"quantile": 0.5, "up_to": "utilization", "tiers": [0, 1]},
+        {"failure": {"lose_zones": 1}, "quantile": 0.5, "up_to": "hard", "tiers": [2]},
+    ]
+    estate = topology({"hold": hold}, second=API | {"tier": 2})
+    fit = cm.CapacityModel(estate, events=cm.Events.us_retail(2026, 2027)).declare()
+    request = PlanRequest.of(
+        fit, [BASE], horizon=Horizon.of("2026-10-01", "2026-12-20"),
+        sampling=Sampling(draws=100), setting=Setting(also=["rightsizing"]),
+    )  # fmt: skip
+    frame = right_sizing(solve(fit, request)).rightsizing.query("season == 'season'")
+    rows = frame.set_index("service")
+    # Planned alone, 8 of 1.5 cores are as good as 12 of 1, and take less memory.
+    assert rows.loc["api", "binding"] == "P50, up to utilization"
+    assert rows.loc[["api"], ["cpu_request_cores", "replicas"]].values.tolist() == [[1.5, 8]]
+    # Full in the zones left, 6 / (1.75 - 0.1) = 3.6: 3 · ceil(4 / 2) pods.
+    assert rows.loc["second", "binding"] == "P50, lose 1 zone, up to hard"
+    assert rows.loc[["second"], ["cpu_request_cores", "replicas"]].values.tolist() == [[1.75, 6]]
 
 
 def test_without_a_day_outside_the_season_only_quiet_is_grey() -> None:
@@ -227,7 +263,8 @@ def test_pods_on_no_pool_have_no_price_and_say_so() -> None:
     estate = topology(api=API | {"pool": None})
     season, _ = sized(planned(estate=estate))
     assert season["status"] == "GREEN"
-    assert season["freed_cores"] == 18
+    # No zone to lose and larger pods: 6 / (0.6 · 3.5 - 0.1) = 3 of 3.5 cores, 10.5 instead of 30.
+    assert (season["replicas"], season["freed_cores"]) == (3, 19.5)
     assert np.isnan(season["freed_usd_per_hour"])
     assert season["reason"] == "runs on no declared pool: what is freed has no price"
 
@@ -242,7 +279,7 @@ def test_more_pods_than_allowed_are_red_with_the_number() -> None:
 
 def test_krr_that_would_shrink_what_the_season_needs(tmp_path: Path) -> None:
     file = written(tmp_path, "krr.csv", HEADER, krr_line("0.35", 1.0))
-    plan = planned(recommendations=cm.read_krr_csv(file, lookback_days=14), rightsizing=False)
+    plan = planned(recommendations=cm.read_krr_csv(file, lookback_days=14), also=[])
     cpu, memory = plan.to_frame("lookback").to_dict("records")
     # At 0.35 cores 6 / (0.21 - 0.1) = 54.5 pods; 12 pods miss 0.65 cores each.
     assert (cpu["service"], cpu["resource"], cpu["unit"], cpu["source"]) == (
@@ -252,11 +289,15 @@ def test_krr_that_would_shrink_what_the_season_needs(tmp_path: Path) -> None:
     assert cpu["short"] == pytest.approx(12 * 0.65)
     assert (cpu["pods"], cpu["pods_at_theirs"], cpu["lookback_days"]) == (12, 55, 14)
     assert cpu["text"] == (
-        "KRR (14 days back) shrinks the CPU request of 1.50 cores to 0.35, but the season's peak on "
-        "2026-11-27 takes 1.00 cores with 12 pods: 7.8 cores missing; at this request it takes 55 "
-        "pods, 43 more, above replicas.max of 50"
+        "KRR (14 days back) shrinks the CPU request of 1.50 cores to 0.35, but the season's peak "
+        "on 2026-11-27 takes 1.00 cores with 12 pods: 7.8 cores missing; at this request it takes "
+        "55 pods, 43 more, above replicas.max of 50"
     )
-    assert (memory["resource"], memory["unit"], memory["verdict"]) == ("memory_gib", "GiB", "agrees")
+    assert (memory["resource"], memory["unit"], memory["verdict"]) == (
+        "memory_gib",
+        "GiB",
+        "agrees",
+    )
     assert sized(plan)[0]["replicas"] == 12  # recommendations imply right-sizing
 
 
@@ -307,18 +348,18 @@ def test_wrong_recommendations_are_refused_together(tmp_path: Path) -> None:
     assert third.got.endswith("memory_gib of KRR in two files")
     with pytest.raises(InputError, match="got DataFrame; expected what read_krr_csv"):
         planned(recommendations=krr.frame)
+    with pytest.raises(InputError, match="got Recommendations; expected what read_krr_csv"):
+        planned(recommendations=replace(krr, frame=krr.frame.drop(columns="container")))
 
 
-def test_without_being_asked_both_frames_are_empty_and_named() -> None:
-    plan = planned(rightsizing=False)
+def test_without_being_asked_both_frames_are_empty_and_named(by_hand: cm.PlanSet) -> None:
+    plan = planned(also=[])
     for name, columns in (("rightsizing", RIGHTSIZING_COLUMNS), ("lookback", LOOKBACK_COLUMNS)):
         assert name in FRAMES
         assert plan.to_frame(name).empty
         assert list(plan.to_frame(name).columns) == columns
-    assert "Right-sized" not in plan.to_html()
-    with_it = planned()
     same = [name for name in FRAMES if name in plan.frames and name != "rightsizing"]
-    assert all(plan.to_frame(name).equals(with_it.to_frame(name)) for name in same)
+    assert all(plan.to_frame(name).equals(by_hand.to_frame(name)) for name in same)
 
 
 def test_both_frames_are_saved_written_and_shown(tmp_path: Path) -> None:
@@ -367,7 +408,9 @@ def test_a_study_right_sizes_unless_told_otherwise(tmp_path: Path) -> None:
 
 
 def test_a_study_names_files_lookback_and_names(tmp_path: Path) -> None:
-    written(tmp_path, "krr.csv", HEADER, krr_line("0.35", 1.0, owner="shop,web,20,0,Deployment,app"))
+    written(
+        tmp_path, "krr.csv", HEADER, krr_line("0.35", 1.0, owner="shop,web,20,0,Deployment,app")
+    )
     written(tmp_path, "vpa.yaml", VPA)
     made = study(
         tmp_path,
@@ -398,7 +441,12 @@ def test_wrong_entries_of_a_study_name_their_line(tmp_path: Path, entry: str, me
 
 
 def test_a_study_names_every_missing_file_and_a_name_for_two_services(tmp_path: Path) -> None:
-    lines = ["recommendations:", "  - {krr_csv: a.csv}", "  - {krr_json: b.json}", "  - {vpa: c.yaml}"]
+    lines = [
+        "recommendations:",
+        "  - {krr_csv: a.csv}",
+        "  - {krr_json: b.json}",
+        "  - {vpa: c.yaml}",
+    ]
     with pytest.raises(InputError) as caught:
         study(tmp_path, *lines).plan()
     assert len(caught.value.problems) == 3

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from capmodel.cli import main
 from capmodel.cli.commands import capmodel
+from capmodel.topology import Topology
 
 if TYPE_CHECKING:
     from capmodel.plan import PlanSet
@@ -57,7 +59,7 @@ def test_the_small_study_prints_what_is_shown(
     readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    topology, study = blocks(readme, "yaml")
+    topology, study, _ = blocks(readme, "yaml")
     (tmp_path / "topology.yaml").write_text(topology, encoding="utf-8")
     (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -77,6 +79,12 @@ def test_the_small_study_prints_what_is_shown(
             (tmp_path / target).write_text(out, encoding="utf-8")
         else:
             assert out.rstrip() == shown.rstrip(), command
+
+
+def test_what_more_can_be_declared_is_a_topology(readme: str) -> None:
+    topology, _, more = (yaml.safe_load(text) for text in blocks(readme, "yaml"))
+    made = Topology.model_validate({**topology, **more})
+    assert made.limits["vcpus"].per_node == {"general": "vcpus"}
 
 
 def test_every_command_is_listed(readme: str) -> None:

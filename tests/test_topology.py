@@ -208,3 +208,20 @@ def test_a_file_is_read_with_lines_in_its_errors(tmp_path: Path) -> None:
     path.write_text(text.replace("calls", "cals"))
     with pytest.raises(InputError, match=r'topology.yaml:4 (.|\n)*Did you mean "calls"'):
         Topology.read(path)
+
+
+def test_a_tier_without_any_promise_is_refused() -> None:
+    row = {"failure": "none", "quantile": 0.5, "up_to": "utilization", "tiers": [0]}
+    with pytest.raises(InputError) as refused:
+        Topology.model_validate(
+            {
+                "drivers": {"d": {"today_per_min": 60}},
+                "services": {
+                    "a": {"calls": {"d": 1}, "tier": 0},
+                    "b": {"calls": {"d": 1}, "tier": 2},
+                },
+                "policy": {"hold": [row]},
+            }
+        )
+    (problem,) = refused.value.problems
+    assert problem.got == "no row for tier 2, which b has"

@@ -282,13 +282,7 @@ class SumCurve(_Curve):
 
 
 AnyCurve = (
-    LinearCurve
-    | BentCurve
-    | ConnectionsCurve
-    | BusyCurve
-    | NodesCurve
-    | AddressesCurve
-    | SumCurve
+    LinearCurve | BentCurve | ConnectionsCurve | BusyCurve | NodesCurve | AddressesCurve | SumCurve
 )
 Curve = Annotated[AnyCurve, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[AnyCurve] = TypeAdapter(Curve)

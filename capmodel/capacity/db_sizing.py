@@ -113,9 +113,10 @@ class RejectedDb:
         """The rejection in words."""
         use = self.worst
         by = f" (set by the {use.set_by})" if use.set_by else ""
+        readers = f"{self.readers} reader{'' if self.readers == 1 else 's'}"
         return (
-            f"{self.name} with {self.readers} reader{'s' * (self.readers != 1)}: {use.role} needs {use.need:,.6g} "
-            f"{_NOUN[use.limit]}, {use.allowed:,.6g} allowed{by}, in {use.hold}"
+            f"{self.name} with {readers}: {use.role} needs {use.need:,.6g} {_NOUN[use.limit]}, "
+            f"{use.allowed:,.6g} allowed{by}, in {use.hold}"
         )
 
 

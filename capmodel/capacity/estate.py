@@ -276,9 +276,7 @@ def pool_services(estate: Estate, pool: str) -> tuple[str, ...]:
     )
 
 
-def pod_requests(
-    estate: Estate, name: str, hold: Hold = AUTOSCALED
-) -> tuple[float, float, float]:
+def pod_requests(estate: Estate, name: str, hold: Hold = AUTOSCALED) -> tuple[float, float, float]:
     """Return cores, GiB and pods (1) that one pod of a service takes from a node under a row.
 
     Its requests; where the row fills it beyond its request of cores, up to its limit, what it uses.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
 
 __all__ = [
+    "at_its_busiest",
     "autoscaled_pods",
     "connections_instant",
     "database_instant",
@@ -210,6 +211,26 @@ def queries_at_peak(
     return queries_of(database, {user: loads.at(user, instant) for user in database.used_by})
 
 
+def at_its_busiest(
+    estate: Estate, loads: Sequence[Loads], name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (reads, writes) of each path in the season minute with the most work, shape (S, D).
+
+    Work is counted in cores at the central cost per query, in queries where none is known.
+    """
+    use = estate.databases.get(name)
+    per_read, per_write = use.central[1:] if use is not None else (1.0, 1.0)
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for load in loads:
+        both = queries_at_peak(estate, load, name, use)
+        rows = load.root_peak(next(iter(load.factor))).shape
+        reads, writes = (np.broadcast_to(np.atleast_2d(part), rows) for part in both)
+        best = (per_read * reads + per_write * writes).argmax(axis=1)
+        draws = np.arange(len(best))
+        found.append((reads[draws, best], writes[draws, best]))
+    return np.stack([r for r, _ in found]), np.stack([w for _, w in found])
+
+
 def storage_usage(estate: Estate, loads: Loads, name: str, as_of: np.datetime64) -> np.ndarray:
     """Return a database's storage at the end of each day, shape (D, N) [GiB].
 
@@ -232,8 +253,7 @@ def storage_usage(estate: Estate, loads: Loads, name: str, as_of: np.datetime64)
 def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day with the most connections to a database."""
     mix = {
-        caller.name: caller.per_pod
-        * max(min(_planned_rate(estate, caller.name), 1e9), 1e-12)
+        caller.name: caller.per_pod * max(min(_planned_rate(estate, caller.name), 1e9), 1e-12)
         for caller in pooled_callers(estate, name)
     }
     return loads.instant(mix)
@@ -333,7 +353,7 @@ def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarra
 
 
 def _planned_rate(estate: Estate, name: str) -> float:
-    """Return a service's central pods per unit of load at the autoscaler's target [pods per 1/s]."""
+    """Return a service's central pods per unit of load at the autoscaler's target."""
     return estate.services[name].pods_per_load(estate.targets(name))
 
 
@@ -423,30 +443,33 @@ def nodes_needed(
 def zone_pods(
     estate: Estate, loads: Loads, pool: str, instant: Mapping[str, np.ndarray] | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return one zone's pods by service, a rollout's surge included, and its nodes with the spare.
+    """Return one zone's pods by service, before a rollout's surge, and its nodes with the spare.
 
     In the pool's busiest minute of each day and as the autoscaler runs them, each of shape (D, N);
     inf where no number of pods suffices.
     """
-    instant = pool_instant(estate, loads, pool) if instant is None else instant
     pods = pool_pods_per_zone(estate, loads, pool, AUTOSCALED, instant)
-    fill = zone_fill(estate, loads, pool, AUTOSCALED, instant)
+    node = estate.nodes[pool]
+    offered = (node.cpu_cores, node.memory_gib, float(node.pods))
+    filled = [
+        np.asarray(sum(n * pod_requests(estate, name)[k] for name, n in pods.items())) / most
+        for k, most in enumerate(offered)
+    ]
     spare = estate.topology.pools[pool].spare_nodes_per_zone
-    alive = {name: count * (1 + estate.surge[None, :]) for name, count in pods.items()}
-    return alive, ceil_units(fill) + spare
+    return pods, ceil_units(np.maximum.reduce(filled)) + spare
 
 
 def _addresses(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     """Return the addresses that each zone takes while old and new pods of a rollout exist."""
     pods, nodes = zone_pods(estate, loads, limit.node)
-    alive = ceil_units(np.asarray(sum(pods.values())))
+    alive = ceil_units(np.asarray(sum(pods.values())) * (1 + estate.surge[None, :]))
     return estate.networks[limit.node].zone_use(nodes, alive)
 
 
 def _throttled(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     """Return the share of throttled periods: the autoscaler holds pods at their target any day."""
     share = estate.throttled[limit.node].share
-    return np.broadcast_to(share, loads.day_peak(limit.node).shape)
+    return np.broadcast_to(share, next(iter(loads.factor.values())).shape)
 
 
 _USAGE: Final[Mapping[str, Callable[[Limit, Estate, Loads], np.ndarray]]] = MappingProxyType(

@@ -201,7 +201,11 @@ def _nodes_curve(estate: Estate, name: str, hold: Hold, *, spare: int = 0) -> No
 
 
 def _addresses_limit(estate: Estate, name: str) -> Limit:
-    """Return the bound on the addresses of one zone, of nodes with their spare and of pods."""
+    """Return the bound on the addresses of one zone, of nodes with their spare and of pods.
+
+    As the autoscaler runs them, without failures: what nodes that stand for the loss of a zone and
+    that zone's pods take is shown by the overlay ``lose_zones``.
+    """
     pool = estate.topology.pools[name]
     nodes = _nodes_curve(estate, name, AUTOSCALED, spare=pool.spare_nodes_per_zone)
     free = math.nan if pool.subnet is None else float(pool.subnet.free_addresses_per_zone)
@@ -215,9 +219,7 @@ def _addresses_limit(estate: Estate, name: str) -> Limit:
         policy_x=estate.topology.policy.utilization.quota,
         imbalance_x=1.0,
         basis=_pool_basis(estate, name),
-        curve=AddressesCurve(
-            nodes=nodes, network=estate.networks[name], surge=estate.season_surge
-        ),
+        curve=AddressesCurve(nodes=nodes, network=estate.networks[name], surge=estate.season_surge),
         lead_days=0 if pool.subnet is None else pool.subnet.lead_days,
         source=f"topology, {name}.subnet.free_addresses_per_zone",
     )

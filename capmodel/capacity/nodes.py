@@ -33,6 +33,7 @@ __all__ = [
     "nodes_for",
     "pack_zone",
     "usable",
+    "whole_units",
 ]
 
 RESOURCES: Final = ("cpu_cores", "memory_gib", "pods")
@@ -285,7 +286,7 @@ def pack_zone(shapes: Sequence[PodShape], counts: Sequence[int], *, usable: Usab
     >>> packing.nodes, packing.binding
     (4, 'cpu_cores')
     """
-    need, room = _whole_units(shapes, usable)
+    need, room = whole_units(shapes, usable)
     amounts = np.asarray(counts, dtype=np.int64)
     _check_counts(shapes, amounts)
     _check_sizes(shapes, need, room, usable)
@@ -358,7 +359,7 @@ def nodes_continuous(
     >>> nodes_continuous([PodShape("api", 2, 4)], [[60], [90]], usable=node).nodes.tolist()
     [7.5, 11.25]
     """
-    need, room = _whole_units(shapes, usable)
+    need, room = whole_units(shapes, usable)
     _check_sizes(shapes, need, room, usable)
     share = need / room
     nodes = np.asarray(replicas, dtype=np.float64) @ share
@@ -368,7 +369,7 @@ def nodes_continuous(
     )
 
 
-def _whole_units(
+def whole_units(
     shapes: Sequence[PodShape], usable: Usable
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return requests (S, 3) rounded up and room (3,) rounded down: millicores, KiB and pods."""

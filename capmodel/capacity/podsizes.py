@@ -22,7 +22,7 @@ from capmodel.errors import InputError
 from capmodel.topology import Hold, Policy
 from capmodel.usage import extrapolation_log_sd
 
-__all__ = ["MEDIAN", "PodNeeds", "PodPaths", "ceil_to", "hold_text", "path_quantile"]
+__all__ = ["MEDIAN", "PodNeeds", "PodPaths", "ceil_to", "path_quantile"]
 
 MEDIAN: Final = 0.5
 
@@ -260,16 +260,3 @@ def ceil_to(values: np.ndarray, step: float) -> np.ndarray:
     [0.25, 1.0, 1.25]
     """
     return np.asarray(np.maximum(ceil_units(values / step), 1.0) * step)
-
-
-def hold_text(hold: Hold) -> str:
-    """Return a hold row in words.
-
-    Examples
-    --------
-    >>> hold_text(Hold(failure="none", quantile=0.5, up_to="utilization"))
-    'P50 up to utilization'
-    """
-    at = "1-risk" if isinstance(hold.quantile, str) else f"P{100 * hold.quantile:g}"
-    zones = f", {hold.zones_lost} zone(s) lost" if hold.zones_lost else ""
-    return f"{at} up to {hold.up_to}{zones}"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtrc
 
-from capmodel.capacity.nodes import Packing, PodShape, PoolNodes, Usable, _whole_units
+from capmodel.capacity.nodes import Packing, PodShape, PoolNodes, Usable, whole_units
 from capmodel.capacity.replicas import ceil_units
 from capmodel.errors import InputError
 
@@ -331,7 +331,7 @@ def survives(
     if not packings:
         return Survival(lost=(), moved=_no_pods(shapes), unplaced=_no_pods(shapes))
     _check_loss(lost, len(packings))
-    need, room = _whole_units(shapes, usable)
+    need, room = whole_units(shapes, usable)
     counts = np.stack([_pods_of(packing, len(shapes)) for packing, _ in packings])
     free = [_free_room(packing, nodes, need, room) for packing, nodes in packings]
     after = counts.sum(axis=0) if needed is None else np.asarray(needed, dtype=np.int64)

@@ -175,7 +175,7 @@ class Needs:
     saturated: int
     """Which row of the arrays is at saturation: the hottest pod full, no failure."""
     load_peak: Mapping[str, np.ndarray]
-    """Service to its busiest minute of the season, shape (S, D) [1/s]."""
+    """Driver, service or external to its busiest minute of the season, shape (S, D) [1/s]."""
     pods: Mapping[str, np.ndarray]
     """Service to pods before zones, shape (holds, S, D)."""
     nodes: Mapping[str, np.ndarray]
@@ -199,13 +199,13 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: Season) -> Needs
     row = hard_row(holds)
     asked = holds if row is not None else (*holds, SATURATED)
     load_peak, pods_day, pods = {}, {}, {}
-    for name in estate.topology.services:
+    for name in estate.topology.order:
         days = [load.day_peak(name) for load in loads]
         best = np.stack([d.argmax(axis=1) for d in days])
         load_peak[name] = np.stack(
             [d[np.arange(len(d)), b] for d, b in zip(days, best, strict=True)]
         )
-        if estate.services[name].known:
+        if name in estate.services and estate.services[name].known:
             pods_day[name] = season.start + best
             pods[name] = np.stack(
                 [_times(load_peak[name], estate.rate(name, hold)[:, 0]) for hold in asked]

@@ -241,7 +241,7 @@ def _tail(need: np.ndarray, weights: np.ndarray) -> _Tail:
     """Fit the tail of one limit's need, shape (S, D)."""
     draws = need.shape[1]
     each = np.repeat(weights / draws, draws)
-    order = np.argsort(need, axis=None, kind="stable")
+    order = np.argsort(need, axis=None)  # of equal needs any may come first
     values, each = need.ravel()[order], each[order]
     last = np.searchsorted(values, values, side="right")
     above = 1.0 - np.cumsum(each)[last - 1]

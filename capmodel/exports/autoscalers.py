@@ -110,10 +110,20 @@ def ceiling_of(view: PlanView, service: str, need: int) -> int:
     return max(need, declared or 0, 1)
 
 
-def target_percent(view: PlanView) -> int:
-    """Return the planned CPU utilization in whole percent of the request, rounded down."""
-    ratio = float(view.meta["topology"]["policy"]["utilization"]["cpu_cores"])
-    return max(math.floor(100 * ratio + 1e-9), 1)
+def target_percent(view: PlanView, service: str) -> int:
+    """Return a service's planned CPU utilization in whole percent of the request, rounded down."""
+    own = view.declared("services", service).get("utilization")
+    policy = view.meta["topology"]["policy"]["utilization"]["cpu_cores"]
+    return max(math.floor(100 * float(policy if own is None else own) + 1e-9), 1)
+
+
+def least_of(view: PlanView, service: str) -> int:
+    """Return the fewest pods that a service declares, whole zones of `min_per_zone` included."""
+    spec = view.declared("services", service)
+    replicas = spec.get("replicas", {})
+    pool = view.declared("pools", spec["pool"]) if spec.get("pool") else {}
+    zones = int(pool.get("zones", 1))
+    return max(int(replicas.get("min", 1)), int(replicas.get("min_per_zone") or 0) * zones)
 
 
 def _hpa_files(view: PlanView, service: str, need: int, work: Workload) -> list[ExportFile]:
@@ -128,7 +138,7 @@ def _hpa_files(view: PlanView, service: str, need: int, work: Workload) -> list[
             "annotations": view.annotations(start=start, end=end),
         },
     }
-    target = {"type": "Utilization", "averageUtilization": target_percent(view)}
+    target = {"type": "Utilization", "averageUtilization": target_percent(view, service)}
     metric = {"type": "Resource", "resource": {"name": "cpu", "target": target}}
     whole_object = {
         **head,
@@ -226,8 +236,8 @@ def _bounds(
     rows, windows = scheduled
     weeks = [whole(row["units"]) for row in rows if _WEEK.fullmatch(row["window"])]
     known = [units for units in weeks if units is not None]
-    declared = view.declared("services", service).get("replicas", {}).get("min", 1)
-    floor = max(min(known) if known else declared, 1)
+    declared = least_of(view, service)
+    floor = max(min(known) if known else declared, declared, 1)
     most = max(window["units"] for window in windows)
     return floor, max(ceiling_of(view, service, need), floor, most)
 
@@ -244,7 +254,7 @@ def _scaled_object(
     cpu = {
         "type": "cpu",
         "metricType": "Utilization",
-        "metadata": {"value": str(target_percent(view))},
+        "metadata": {"value": str(target_percent(view, service))},
     }
     document = {
         "apiVersion": "keda.sh/v1alpha1",

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from capmodel.capacity.db_storage import storage_limits
+from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.capacity.quota_relief import to_ask_for
 from capmodel.capacity.replicas import SLACK, ceil_units
 from capmodel.capacity.risk import mixture_quantile
@@ -52,7 +53,7 @@ def exceeded_after(solved: Solved, supply: Supply) -> dict[tuple[str, str], np.n
 def hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
     """Return a database's or quota's hard value after the orders; nan for other limits."""
     limit = path.limit
-    if limit.kind in {"quota", "declared"}:
+    if limit.kind in RAISED_BY_OTHERS:
         return (
             max(limit.hard, quota_ask(solved, path))
             if quota_needed(solved, path) > limit.hard

@@ -16,17 +16,26 @@ from capmodel.plan.explain import factors_frame
 from capmodel.plan.findings import plan_findings
 from capmodel.plan.frames_databases import databases_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
+from capmodel.plan.frames_event_hour import (
+    event_hour_frame,
+    event_hour_note,
+    with_event_hour,
+)
 from capmodel.plan.frames_ladder import ladder_frame, shares_frame
 from capmodel.plan.frames_limits import limits_frame, risk_frame
+from capmodel.plan.frames_mix import pool_mixes
 from capmodel.plan.frames_money import (
     cost_frame,
     today_usd,
     waterfall_frame,
 )
+from capmodel.plan.frames_options import options_frame
 from capmodel.plan.frames_orders import orders_frame
 from capmodel.plan.frames_overlays import overlays_frame
+from capmodel.plan.frames_provisioning import provisioning_frame
 from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_rightsizing import recommendation_digests, right_sizing
+from capmodel.plan.frames_schedule import make_schedule, schedule_frame
 from capmodel.plan.frames_supply import (
     nodes_frame,
     services_frame,
@@ -40,8 +49,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
 
 __all__ = ["assemble"]
+
 
 def assemble(solved: Solved) -> PlanSet:
     """Return the plan of solved arrays."""
@@ -51,9 +62,11 @@ def assemble(solved: Solved) -> PlanSet:
     orders = orders_frame(solved, supply)
     findings = plan_findings(solved, supply, beyond)
     rightsized = right_sizing(solved)
-    findings = findings + rightsized.findings
+    mixes = pool_mixes(solved, supply)
+    findings = findings + rightsized.findings + mixes.findings
     calendar = calendar_yoy_frame(solved)
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
+    event_hour = event_hour_frame(solved, supply)
     frames = {
         "demand": demand_frame(solved),
         "yoy": yoy_frame(solved),
@@ -67,24 +80,40 @@ def assemble(solved: Solved) -> PlanSet:
         "nodes": nodes_frame(solved, supply),
         "databases": databases_frame(solved, supply),
         "sizing": sizing_frame(supply),
+        **_scheduled(solved, supply),
+        "mix": mixes.mix,
+        "mix_floor": mixes.floor,
         "cost": cost_frame(solved, supply),
         "waterfall": waterfall_frame(solved, supply),
         "orders": orders,
         "remedies": remedies,
+        "options": options_frame(solved, supply),
         "overlays": overlays_frame(solved, supply),
+        "event_hour": event_hour,
         "rightsizing": rightsized.rightsizing,
         "lookback": rightsized.lookback,
         "risk": risk_frame(solved, exceeded_after(solved, supply)),
         "factors": factors_frame(solved, beyond),
-        "assumptions": assumptions_frame(solved),
+        "assumptions": with_event_hour(assumptions_frame(solved), solved),
         "findings": findings.to_frame().drop(columns="data"),
     }
     return PlanSet(
         frames=frames,
-        meta=_meta(solved, calendar),
+        meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
         curves=_curves(solved),
         environment=environment(),
     )
+
+
+def _scheduled(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
+    """Return what every window needs and what ways to provide it take, where that is asked for."""
+    if "schedule" not in solved.request.also:
+        return {}
+    schedule = make_schedule(solved, supply)
+    return {
+        "schedule": schedule_frame(solved, schedule),
+        "provisioning": provisioning_frame(solved, supply, schedule),
+    }
 
 
 def _with_remedies(limits: pd.DataFrame, remedies: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +129,7 @@ def _with_remedies(limits: pd.DataFrame, remedies: pd.DataFrame) -> pd.DataFrame
     return limits.assign(remedy=words)
 
 
-def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
+def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
     request, fit = solved.request, solved.fit
     return {
         "title": request.title,
@@ -136,7 +165,7 @@ def _meta(solved: Solved, calendar: pd.DataFrame) -> dict[str, Any]:
         "inputs": {**fit.inputs, **recommendation_digests(request)},
         "topology": solved.estate.topology.model_dump(mode="json", by_alias=True),
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
-        "notes": _notes(solved, calendar),
+        "notes": dict(notes),
     }
 
 

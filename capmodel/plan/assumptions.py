@@ -12,6 +12,7 @@ from capmodel.schema import QUANTITIES
 
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
+    from capmodel.topology import Service
 
 __all__ = ["assumptions_frame"]
 
@@ -26,6 +27,7 @@ def assumptions_frame(solved: Solved) -> pd.DataFrame:
         *_policy(solved),
         *_demand(solved),
         *_services(solved),
+        *_pools(solved),
         *_databases(solved),
         *_calls(solved),
     ]
@@ -102,6 +104,7 @@ def _services(solved: Solved) -> Iterator[Row]:
             f"hottest pod / mean of {name}", use.imbalance_x, "ratio", use.imbalance_basis,
             use.imbalance_source,
         )  # fmt: skip
+        yield from _pod_terms(name, service)
         for resource in dict.fromkeys(one.resource for one in use.uses):
             yield from _idle(solved, name, resource)
         if not use.uses and use.known:
@@ -113,6 +116,30 @@ def _services(solved: Solved) -> Iterator[Row]:
             if not isinstance(coefficients, str):
                 for term, number in coefficients.items():
                     yield f"{name} {resource} {term}", number, "", "assumed", "topology"
+
+
+def _pod_terms(name: str, service: Service) -> Iterator[Row]:
+    """Yield a service's own target, its CPU limit and what its SLO promises."""
+    if service.utilization is not None:
+        source = f"topology, {name}.utilization; wins over the policy's"
+        yield f"planned utilization of {name}", service.utilization, "ratio", "assumed", source
+    if service.pod is not None and service.pod.cpu_limit_cores is not None:
+        source = "topology, pod.cpu_limit_cores; a full pod uses it, on its node as well"
+        yield f"CPU limit of {name}", service.pod.cpu_limit_cores, "cores", "assumed", source
+    if service.slo is not None:
+        rules = ", ".join(str(rule) for rule in service.slo.rules)
+        yield f"SLO of {name}", rules, "", "assumed", "topology, slo; its target is advice"
+
+
+def _pools(solved: Solved) -> Iterator[Row]:
+    for name, pool in solved.estate.topology.pools.items():
+        if pool.spare_nodes_per_zone:
+            words = f"spare nodes per zone of {name}"
+            yield words, pool.spare_nodes_per_zone, "nodes", "assumed", "topology"
+        if pool.subnet is not None:
+            free = pool.subnet.free_addresses_per_zone
+            words = f"free addresses per zone of {name}"
+            yield words, free, "addresses", "assumed", "topology, subnet"
 
 
 def _idle(solved: Solved, name: str, resource: str) -> Iterator[Row]:

@@ -14,17 +14,34 @@ __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
     "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
-    "nodes", "databases", "sizing", "cost", "waterfall", "orders", "remedies", "overlays",
-    "rightsizing", "lookback", "risk", "factors", "assumptions", "findings",
+    "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor", "cost",
+    "waterfall", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
+    "lookback", "risk", "factors", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
-MONEY: Final = ("usd", "usd_season")
+MONEY: Final = (
+    "usd", "usd_season", "usd_p50", "usd_p90", "over_usd", "under_usd", "regret_usd",
+)  # fmt: skip
 """Columns of `Decimal` USD, written as text with two decimals."""
 
 UNITS: Final[Mapping[str, str]] = {
     "usd": "USD",
     "usd_season": "USD",
+    "usd_p50": "USD",
+    "usd_p90": "USD",
+    "over_usd": "USD",
+    "under_usd": "USD",
+    "regret_usd": "USD",
+    "units": "pods or nodes, or the limit's unit",
+    "units_p50": "pods or nodes",
+    "unit_hours_mean": "node h",
+    "unit_hours_p50": "node h",
+    "unit_hours_p90": "node h",
+    "short_hours_mean": "h",
+    "short_hours_p90": "h",
+    "peak_units_p50": "nodes",
+    "peak_units_max": "nodes",
     "price_usd_per_hour": "USD/h",
     "peak_p10": "quantity",
     "peak_p50": "quantity or unit",
@@ -38,6 +55,17 @@ UNITS: Final[Mapping[str, str]] = {
     "cpu_cores_p50": "cores",
     "connections_p50": "connections",
     "replicas": "pods",
+    "minutes_above_hard_p50": "min",
+    "minutes_above_hard_p95": "min",
+    "backlog_p95": "requests",
+    "drain_min_p95": "min",
+    "pods_start": "pods",
+    "pods_peak": "pods",
+    "nodes_start": "nodes",
+    "nodes_peak": "nodes",
+    "pre_scale_pods": "pods",
+    "pre_scale_nodes": "nodes",
+    "pre_scale_min_before": "min",
     "pods_at_theirs": "pods",
     "hpa_percent": "percent of the request",
     "freed_usd_per_hour": "USD/h",

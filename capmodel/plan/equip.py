@@ -13,7 +13,8 @@ from capmodel.capacity.db_connections import class_connections
 from capmodel.capacity.db_lines import DatabaseLine, database_lines, summed
 from capmodel.capacity.estate import DeclaredBound, Estate, pod_rates
 from capmodel.capacity.loads import CallRatio, point_weights, weights_basis
-from capmodel.capacity.nodes import Usable, usable
+from capmodel.capacity.nodes import Usable
+from capmodel.capacity.pods import replicas_floor
 from capmodel.capacity.use import (
     POD_RESOURCES,
     DatabaseUse,
@@ -22,6 +23,7 @@ from capmodel.capacity.use import (
     pod_uses,
 )
 from capmodel.demand import DemandFit
+from capmodel.plan.equip_nodes import cpu_limit_x, node_networks, pool_nodes, throttled_of
 from capmodel.schema import Basis, worst_basis
 
 if TYPE_CHECKING:
@@ -48,7 +50,11 @@ def make_estate(
     today = {name: load * larger.get(name, 1.0) for name, load in today_loads(fit, calls).items()}
     surge = _surge(fit, request)
     connections = {name: _max_connections(fit, request, name) for name in topology.databases}
-    services = {name: _service_use(fit, request, name, today) for name in topology.services}
+    nodes = pool_nodes(topology, request.catalog)
+    services = {
+        name: _service_use(fit, request, name, today=today[name], nodes=nodes)
+        for name in topology.services
+    }
     return Estate(
         topology=topology,
         services=services,
@@ -63,7 +69,7 @@ def make_estate(
             for name in topology.databases
             for limit, line in _database_lines(fit, request, name).items()
         },
-        nodes={name: _pool_node(fit, request, name) for name in topology.pools},
+        nodes=nodes,
         today=today,
         surge=surge,
         season_surge=float(surge[request.season].max()),
@@ -75,6 +81,8 @@ def make_estate(
         connection_source={name: source for name, (_, source) in connections.items()},
         call_basis={name: _demand_basis(fit, calls, name) for name in topology.order},
         declared={name: _declared_bound(fit, request, name) for name in topology.limits},
+        throttled=throttled_of(topology, services, fit.findings),
+        networks=node_networks(topology, request.catalog),
     )
 
 
@@ -142,9 +150,15 @@ def root_basis(fit: CapacityFit, root: str) -> Basis:
 
 
 def _service_use(
-    fit: CapacityFit, request: PlanRequest, name: str, today: Mapping[str, float]
+    fit: CapacityFit,
+    request: PlanRequest,
+    name: str,
+    *,
+    today: float,
+    nodes: Mapping[str, Usable],
 ) -> ServiceUse:
     service = fit.topology.services[name]
+    zones = fit.topology.pools[service.pool].zones if service.pool else 1
     uses = []
     if service.pod is not None:
         requests = {"cpu_cores": service.pod.cpu_cores, "memory_gib": service.pod.memory_gib}
@@ -167,10 +181,14 @@ def _service_use(
         imbalance_x=x,
         imbalance_basis=basis,
         imbalance_source=source,
-        today_rps=today[name],
+        today_rps=today,
         today_pods=service.replicas.today,
-        minimum=service.replicas.min,
+        minimum=replicas_floor(
+            service.replicas.min, zones=zones, per_zone=service.replicas.min_per_zone
+        ),
         maximum=service.replicas.max,
+        utilization=service.utilization,
+        cpu_limit_x=cpu_limit_x(service, nodes),
     )
 
 
@@ -184,17 +202,6 @@ def _hottest_pod(fit: CapacityFit, name: str) -> tuple[float, Basis, str]:
         source = f"series per pod, P95 of {measured.n_intervals} busy intervals"
         return measured.imbalance_x, "measured", source
     return measured.imbalance_x, "assumed", "prior for per-request balancing"
-
-
-def _pool_node(fit: CapacityFit, request: PlanRequest, name: str) -> Usable:
-    pool = fit.topology.pools[name]
-    return usable(
-        request.catalog.node_type(pool.types[0]),
-        prefix_mode=pool.prefix_mode,
-        daemonset_cpu_cores=pool.daemonsets.cpu_cores,
-        daemonset_memory_gib=pool.daemonsets.memory_gib,
-        daemonset_pods=pool.daemonsets.pods,
-    )
 
 
 def _max_connections(fit: CapacityFit, request: PlanRequest, name: str) -> tuple[float, str]:
@@ -214,9 +221,7 @@ def _max_connections(fit: CapacityFit, request: PlanRequest, name: str) -> tuple
     return float(found.value) * share, source
 
 
-def _database_lines(
-    fit: CapacityFit, request: PlanRequest, name: str
-) -> dict[str, DatabaseLine]:
+def _database_lines(fit: CapacityFit, request: PlanRequest, name: str) -> dict[str, DatabaseLine]:
     """Return what a database's instances use besides the writer's cores, where it is known."""
     database = fit.topology.databases[name]
 

@@ -19,8 +19,8 @@ from capmodel.capacity.evaluate import (
     declared_shares,
     pool_instant,
     pool_pods_per_zone,
+    zone_pods,
 )
-from capmodel.capacity.use import targets_of
 from capmodel.plan.explain_databases import (
     connection_steps,
     database_steps,
@@ -32,6 +32,7 @@ from capmodel.plan.frames_limits import scenario_weights, scenarios_of
 from capmodel.plan.paths import At, at_p50
 
 if TYPE_CHECKING:
+    from capmodel.capacity.estate import Limit
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
 
@@ -71,7 +72,7 @@ def _chain(
     if math.isfinite(limit.hard):
         yield Factor("/ hard limit", limit.hard, limit.unit, "assumed", limit.source)
         yield Factor("utilization", limit.share(usage), "ratio", limit.basis, "usage / limit")
-        yield Factor("policy", limit.policy_x, "ratio", "assumed", "policy.utilization")
+        yield Factor("policy", limit.policy_x, "ratio", "assumed", _policy_source(solved, limit))
     if limit.imbalance_x > 1 and limit.kind == "pods":
         service = solved.estate.services[limit.node]
         yield Factor(
@@ -81,6 +82,42 @@ def _chain(
             service.imbalance_basis,
             service.imbalance_source,
         )
+
+
+def _policy_source(solved: Solved, limit: Limit) -> str:
+    """Return where the planned share of a limit comes from."""
+    service = solved.estate.services.get(limit.node)
+    if service is None or limit.name != "cpu_cores":
+        return "policy.utilization"
+    own = service.utilization is not None
+    source = f"topology, {limit.node}.utilization" if own else "policy.utilization"
+    return source if service.cpu_limit_x == 1.0 else f"{source} of the request / CPU limit"
+
+
+def _throttling_steps(
+    solved: Solved, path: LimitPaths, _scenario: str, _at: At
+) -> Iterator[Factor]:
+    found = solved.estate.throttled[path.limit.node]
+    words = "share of throttled periods"
+    yield Factor(words, found.share, "ratio", found.basis, found.source)
+
+
+def _address_steps(solved: Solved, path: LimitPaths, _scenario: str, at: At) -> Iterator[Factor]:
+    name = path.limit.node
+    instant = pool_instant(at.estate, at.loads, name)
+    for root in sorted(instant):
+        yield from root_steps(solved, root, at, instant)
+    pods, nodes = zone_pods(at.estate, at.loads, name, instant)
+    for service, count in pods.items():
+        basis = solved.estate.services[service].basis
+        words = f"at {at.of(at.loads.at(service, instant)):.4g}/s"
+        yield Factor(f"pods of {service} per zone", at.of(count), "pods", basis, words)
+    surge, frozen = float(at.estate.surge[0]), "policy.surge, or rollback_surge inside the freeze"
+    yield Factor("x (1 + surge of a rollout)", 1 + surge, "ratio", "assumed", frozen)
+    pool, network = solved.estate.topology.pools[name], solved.estate.networks[name]
+    words = f"{pool.spare_nodes_per_zone} of them to spare; {pool.types[0]} with {network.enis} "
+    words += f"interfaces of {network.ips_per_eni} addresses"
+    yield Factor("nodes per zone", at.of(nodes), "nodes", path.limit.basis, words)
 
 
 def _quota_steps(solved: Solved, path: LimitPaths, _scenario: str, at: At) -> Iterator[Factor]:
@@ -101,8 +138,7 @@ def _replicas_steps(solved: Solved, path: LimitPaths, _scenario: str, at: At) ->
 def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) -> Iterator[Factor]:
     limit = path.limit
     service = solved.estate.services[limit.node]
-    targets = targets_of(AUTOSCALED, solved.estate.topology.policy)
-    per_pod = service.load_per_pod(targets)
+    per_pod = service.load_per_pod(solved.estate.targets(limit.node))
     yield from load_steps(solved, limit.node, at)
     use = service.uses_of(limit.name)[0]
     for steeper in service.uses_of(limit.name)[1:]:
@@ -173,6 +209,8 @@ _STEPS: Final[Mapping[str, Callable[[Solved, LimitPaths, str, At], Iterator[Fact
             "nodes": _pool_steps,
             "replicas": _replicas_steps,
             "quota": _quota_steps,
+            "addresses": _address_steps,
+            "throttling": _throttling_steps,
             "declared": _declared_steps,
             "database_cores": database_steps,
             "database": line_steps,

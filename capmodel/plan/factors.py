@@ -42,7 +42,7 @@ def load_steps(solved: Solved, node: str, at: At) -> Iterator[Factor]:
                 at.of(weight),
                 "ratio",
                 solved.estate.call_basis[node],
-                solved.estate.topology.paths_text(node, root=root),
+                solved.called_by[node, root],
             )
     if node in at.loads.remainder:
         own = at.of(at.loads.remainder[node])

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from capmodel.capacity.use import targets_of
 from capmodel.plan.equip import quota_of
 from capmodel.plan.frames_databases import database_findings
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.pod_checks import pod_findings
+from capmodel.plan.suspects import size_findings
 from capmodel.schema import Finding, Findings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
 
 def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:
     """Return what the plan itself has to say: missing evidence, extrapolation, infeasible needs."""
-    findings = [*_ignored(solved), *_doubtful(solved)]
+    findings = [*_ignored(solved), *_doubtful(solved), *pod_findings(solved, supply.checks)]
     findings += [*_without_evidence(solved), *_infeasible(solved, supply)]
     for name, x in beyond.items():
         if x > 1:
@@ -147,7 +148,7 @@ def _infeasible(solved: Solved, supply: Supply) -> list[Finding]:
 def _idle_beyond(solved: Solved, name: str, use: PodUse, hold: Hold) -> Finding:
     """Return the finding of a service whose idle pods exceed their target by themselves."""
     estate, service = solved.estate, solved.estate.topology.services[name]
-    target = targets_of(hold, estate.topology.policy)[use.resource]
+    target = estate.targets(name, hold)[use.resource]
     hottest = estate.services[name].imbalance_x if hold.up_to == "hard" else 1.0
     words = "the hottest idle pod" if hottest > 1 else "an idle pod"
     missing = [f"the nodes of {service.pool}"] if service.pool else []
@@ -189,6 +190,7 @@ def _doubtful(solved: Solved) -> list[Finding]:
         and path.limit.name == "cpu_cores"
         and path.limit.curve.usage(1.0) > path.limit.hard
     ]
+    found += size_findings(solved.estate.topology)
     last, as_of = solved.fit.last_day, solved.request.as_of
     if last is not None and not 0 < (as_of - last).days <= STALE_DAYS:
         late = as_of > last
@@ -211,7 +213,10 @@ def _ignored(solved: Solved) -> list[Finding]:
             code="pool_types",
             severity="info",
             service=name,
-            message=f"sized on {pool.types[0]} alone; {', '.join(pool.types[1:])} are not used",
+            message=(
+                f"ordered on {pool.types[0]} alone; {', '.join(pool.types[1:])} count in the mix"
+                + (", and in how many pods a node may run" if pool.mixed else "")
+            ),
         )
         for name, pool in solved.estate.topology.pools.items()
         if len(pool.types) > 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_quantiles
 from capmodel.demand import DemandFit
 from capmodel.plan.equip import root_basis
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights
@@ -48,12 +48,7 @@ def demand_frame(solved: Solved) -> pd.DataFrame:
         for root in solved.fit.roots:
             rows += _root_days(solved, name, root, loads)
     for node in solved.estate.topology.order:
-        peaks = np.stack(
-            [
-                load.day_peak(node)[:, solved.request.season].max(axis=1)
-                for load in solved.futures.loads
-            ]
-        )
+        peaks = solved.needs.load_peak[node]
         rows += [_season_row(solved, s, node, peaks) for s in (*solved.request.names, MIXTURE)]
     return pd.DataFrame(rows, columns=DEMAND_COLUMNS)
 
@@ -95,7 +90,7 @@ def _quantile_columns(values: np.ndarray) -> dict[str, float]:
 def _season_row(solved: Solved, scenario: str, node: str, peaks: np.ndarray) -> dict[str, Any]:
     quantity, x = _unit(solved, node)
     weights = scenario_weights(solved, scenario)
-    values = np.array([peaks[mixture_quantile(peaks, q, weights)] * x for q in QUANTILES])
+    values = np.array([peaks[at] * x for at in mixture_quantiles(peaks, QUANTILES, weights)])
     topology = solved.estate.topology
     kind = (
         "root"
@@ -118,7 +113,7 @@ def _season_row(solved: Solved, scenario: str, node: str, peaks: np.ndarray) -> 
         "own_p50": own.own_p50 if own and show else math.nan,
         "gap_x": own.gap_x if own and show else math.nan,
         "basis": solved.estate.call_basis[node],
-        "paths": topology.paths_text(node),
+        "paths": solved.called_by[node, ""],
     }
 
 

@@ -19,6 +19,7 @@ from capmodel.capacity.evaluate import (
     declared_shares,
     pool_instant,
     pool_pods_per_zone,
+    zone_pods,
 )
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.paths import At, at_p50
@@ -34,6 +35,8 @@ LADDER_COLUMNS = [
     "rank", "node", "limit", "tier", "status", "first_policy_breach", "first_hard_breach",
     "breaks_at_x", "p_saturate", "p_first", "relief", "usd_season", "lead_days", "order_by",
 ]  # fmt: skip
+_ASKED_FOR = frozenset({"quota", "usage", "addresses"})
+"""Limits whose order is a request to others; a pool's nodes and its addresses share their item."""
 SHARE_COLUMNS = ["node", "limit", "user", "usage", "unit", "share"]
 
 
@@ -49,7 +52,10 @@ def ladder_frame(
     """
     rows = limits[(limits["scenario"] == MIXTURE) & limits["hard"].notna()]
     first = {(r["node"], r["limit"]): r for r in remedies[remedies["rank"] == 1].to_dict("records")}
-    due = {str(o["item"]): str(o["latest_by"]) for o in reversed(orders.to_dict("records"))}
+    due = {
+        (str(o["item"]), o["kind"] == "quota"): str(o["latest_by"])
+        for o in reversed(orders.to_dict("records"))
+    }
     ladder = []
     for rank, row in enumerate(rows.to_dict("records"), 1):
         relief = first.get((row["node"], row["limit"])) if row["status"] != "GREEN" else None
@@ -62,7 +68,9 @@ def ladder_frame(
                 else "",
                 "usd_season": relief["usd_season"] if relief else None,
                 "lead_days": relief["lead_days"] if relief else math.nan,
-                "order_by": due.get(str(row["node"]), "") if relief else "",
+                "order_by": due.get((str(row["node"]), row["limit"] in _ASKED_FOR), "")
+                if relief
+                else "",
             }
         )
     return pd.DataFrame(ladder, columns=LADDER_COLUMNS)
@@ -95,13 +103,15 @@ def _parts(solved: Solved, path: LimitPaths) -> Iterator[tuple[str, float]]:
         sheet = connection_sheet(solved, MIXTURE, limit.node, {limit.key: path})
         yield from ((str(row["service"]), float(row["connections"])) for row in sheet)
         return
-    if limit.kind not in {"database_cores", "nodes", "declared"}:
+    if limit.kind not in {"database_cores", "nodes", "declared", "addresses"}:
         return
     at = at_p50(solved, path, solved.request.weights)
     if limit.kind == "database_cores":
         yield from _core_parts(solved, limit.node, at)
     elif limit.kind == "nodes":
         yield from _node_parts(solved, limit.node, at)
+    elif limit.kind == "addresses":
+        yield from _address_parts(path, at)
     else:
         for share in declared_shares(at.estate, at.loads, limit.node):
             yield share.user, at.of(share.usage)
@@ -116,6 +126,15 @@ def _core_parts(solved: Solved, name: str, at: At) -> Iterator[tuple[str, float]
         reads, writes = database_rates(solved.estate, name, alone)
         cores = at.of(use.per_read) * float(reads) + at.of(use.per_write) * float(writes)
         yield user, cores
+
+
+def _address_parts(path: LimitPaths, at: At) -> Iterator[tuple[str, float]]:
+    """Yield each service's part of a zone's addresses, by its pods; nodes' reserves go along."""
+    pods, _ = zone_pods(at.estate, at.loads, path.limit.node)
+    total = math.fsum(at.of(count) for count in pods.values())
+    usage = float(path.season_peak[at.scenario, at.draw])
+    for service, count in pods.items():
+        yield service, usage * at.of(count) / total if total > 0 else 0.0
 
 
 def _node_parts(solved: Solved, name: str, at: At) -> Iterator[tuple[str, float]]:

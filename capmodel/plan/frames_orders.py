@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.cost import node_line, season_usd
 from capmodel.orders import (
     ConfigRequest,
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from capmodel.plan.supply import Supply
 
 __all__ = ["orders_frame"]
+
+
+_ASKED_IN: Final[Mapping[str, str]] = {"quota": "rps", "addresses": "addresses per zone"}
+"""Unit in which more of a limit is asked for, where it is not the limit's own."""
 
 
 def orders_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
@@ -68,6 +74,7 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
             continue
         node = solved.request.catalog.node_type(solved.estate.nodes[pool].instance_type)
         extra = max(need.placed.nodes - today, 0)
+        spare = solved.estate.topology.pools[pool].spare_nodes_per_zone
         order = node_order(
             NodeRequest(
                 pool=pool,
@@ -75,7 +82,8 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
                 vcpu=node.vcpu,
                 today=today,
                 required=need.placed.nodes,
-                because=f"{need.needed.hold.words}; {need.placed.packing.binding} binds",
+                because=f"{need.needed.hold.words}; {need.placed.packing.binding} binds"
+                + (f"; {spare} to spare in each zone" if spare else ""),
                 usd=node_line(pool, node=node, count=extra, hours=hours_of(solved)).usd,
             ),
             policy=solved.request.orders,
@@ -195,7 +203,7 @@ def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
     orders = []
     for path in solved.paths:
         limit = path.limit
-        if limit.kind not in {"quota", "declared"} or not math.isfinite(limit.hard):
+        if limit.kind not in RAISED_BY_OTHERS or not math.isfinite(limit.hard):
             continue
         if quota_needed(solved, path) <= limit.hard:
             continue
@@ -206,9 +214,11 @@ def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
                     from_limit=limit.hard,
                     to_limit=quota_ask(solved, path),
                     lead_days=limit.lead_days,
-                    unit="rps" if limit.kind == "quota" else limit.unit,
+                    unit=_ASKED_IN.get(limit.kind, limit.unit),
                     because="P50 within policy and the tier's risk within the bound",
-                    fallback="shed or queue the calls above the quota",
+                    fallback="prefix mode, fewer warm addresses, or another subnet"
+                    if limit.kind == "addresses"
+                    else "shed or queue the calls above the quota",
                     of="quota" if limit.kind == "quota" else "limit",
                 ),
                 in_place=in_place,

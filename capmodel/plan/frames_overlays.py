@@ -14,13 +14,20 @@ from capmodel.capacity.db_failures import DbFailure
 from capmodel.capacity.db_needs import DbDemand, DbHold, DbNeeds, Role, needs_of
 from capmodel.capacity.disturb import Disturbed, disturb
 from capmodel.capacity.estate import RAISED_BY_OTHERS, Estate, pool_services
-from capmodel.capacity.evaluate import pods_needed, pool_instant, saturation_of, usage_of, zone_fill
+from capmodel.capacity.evaluate import (
+    at_its_busiest,
+    pods_needed,
+    pool_instant,
+    saturation_of,
+    usage_of,
+    zone_fill,
+)
 from capmodel.capacity.loads import Loads, call_weights
 from capmodel.capacity.risk import mixture_quantile
 from capmodel.capacity.sizing import whole_nodes, whole_pods
 from capmodel.plan.after import hard_after
 from capmodel.plan.frames_limits import MIXTURE
-from capmodel.plan.size_databases import at_its_busiest, setup_of
+from capmodel.plan.size_databases import setup_of
 from capmodel.topology import Hold, LoseZones
 
 if TYPE_CHECKING:

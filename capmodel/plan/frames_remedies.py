@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from capmodel.capacity.databases import status_of
+from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.capacity.quota_relief import QuotaPressure, quota_remedies
 from capmodel.capacity.remedies import Remedy
 from capmodel.capacity.risk import mixture_quantile
@@ -62,11 +64,12 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
         p50 = float(
             path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)]
         )
-        found = (
-            _of_somebody_else(solved, path, p50)
-            if limit.kind in {"quota", "declared"}
-            else _of_ours(solved, supply, path, p50)
-        )
+        if limit.kind in RAISED_BY_OTHERS:
+            found = _of_somebody_else(solved, path, p50)
+        elif limit.kind == "throttling":
+            found = _without_limit(solved, path, p50)
+        else:
+            found = _of_ours(solved, supply, path, p50)
         rows += [_remedy_row(*limit.key, rank, remedy) for rank, remedy in enumerate(found, 1)]
     return rows
 
@@ -89,7 +92,30 @@ def _of_somebody_else(solved: Solved, path: LimitPaths, p50: float) -> tuple[Rem
         shed_max=external.shed_max if external else 0.0,
         waits=external.waits if external else False,
     )
-    return quota_remedies(pressure, ask=quota_ask(solved, path))
+    found = quota_remedies(pressure, ask=quota_ask(solved, path))
+    if limit.kind == "addresses":
+        return tuple(replace(remedy, remedy="more addresses per zone") for remedy in found)
+    return found
+
+
+def _without_limit(solved: Solved, path: LimitPaths, p50: float) -> tuple[Remedy, ...]:
+    """Return the relief of pods that their CPU limit stops: no limit, nothing throttles then."""
+    limit, pod = path.limit, solved.estate.topology.services[path.limit.node].pod
+    if p50 <= limit.policy:
+        return ()
+    today = "today's" if pod is None or pod.cpu_limit_cores is None else f"{pod.cpu_limit_cores:g}"
+    return (
+        Remedy(
+            remedy="remove the CPU limit",
+            from_value=today,
+            to_value="none",
+            utilization_after=0.0,
+            status_after="GREEN",
+            usd_season=None,
+            lead_days=0,
+            basis=limit.basis,
+        ),
+    )
 
 
 def _of_ours(solved: Solved, supply: Supply, path: LimitPaths, p50: float) -> tuple[Remedy, ...]:

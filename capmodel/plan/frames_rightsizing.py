@@ -81,7 +81,7 @@ def right_sizing(solved: Solved) -> RightSizing:
     """
     request = solved.request
     results: list[RightSize] = []
-    if request.rightsizing or request.recommendations:
+    if "rightsizing" in request.also:
         results = [_right_size(solved, name) for name in solved.estate.topology.services]
     rows = [row for result in results for row in _rows(solved, result)]
     lookback, findings = _lookback(request, results)
@@ -136,6 +136,8 @@ def _pods(solved: Solved, name: str) -> ServicePods:
         level=solved.sizes[service.tier].level,
         scenario_weights=None if len(request.weights) == 1 else request.weights,
         season_day=_likely_day(solved, name),
+        cpu_target=estate.targets(name)["cpu_cores"],
+        startup_cores=service.pod.startup_cpu_cores if service.pod else None,
     )
 
 

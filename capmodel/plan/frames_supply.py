@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     import numpy as np
 
     from capmodel.plan.make import Solved
+    from capmodel.plan.pod_checks import PodCheck
     from capmodel.plan.supply import ServiceNeed, Supply
 
 __all__ = ["nodes_frame", "services_frame", "sizing_frame"]
 
 SERVICE_COLUMNS = [
     "scenario", "service", "tier", "pool", "peak_rps_p50", "peak_rps_hold", "replicas_today",
-    "replicas_needed", "hold", "replicas_max", "status", "basis",
+    "replicas_needed", "hold", "replicas_max", "status", "basis", "utilization_target",
+    "slo_target", "slo_binds", "hpa_percent",
 ]  # fmt: skip
 NODE_COLUMNS = [
-    "scenario", "pool", "instance_type", "zones", "today", "required", "per_zone", "lower_bound",
-    "binding", "hold", "pods", "cpu_cores_requested", "memory_gib_requested", "cpu_cores_usable",
-    "memory_gib_usable", "max_pods",
+    "scenario", "pool", "instance_type", "zones", "today", "required", "per_zone",
+    "spare_per_zone", "lower_bound", "binding", "hold", "pods", "cpu_cores_requested",
+    "memory_gib_requested", "cpu_cores_usable", "memory_gib_usable", "max_pods",
 ]  # fmt: skip
 SIZING_COLUMNS = [
     "scenario", "unit", "kind", "hold", "date", "service", "rps", "pods", "per_zone", "cpu_cores",
@@ -60,8 +62,19 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
                         [solved.estate.services[name].basis, solved.estate.call_basis[name]]
                     ),
                 }
+                | _targets(supply.checks.get(name))
             )
     return pd.DataFrame(rows, columns=SERVICE_COLUMNS)
+
+
+def _targets(check: PodCheck | None) -> dict[str, float | str]:
+    """Return the columns of a service's targets; it has none without a pod."""
+    return {
+        "utilization_target": check.utilization_target if check else math.nan,
+        "slo_target": check.slo_target if check else math.nan,
+        "slo_binds": check.slo_binds if check else "",
+        "hpa_percent": check.hpa_percent if check else math.nan,
+    }
 
 
 def _median(peaks: np.ndarray, weights: np.ndarray) -> float:
@@ -97,6 +110,7 @@ def nodes_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
                 "today": _number(pool.today),
                 "required": float(need.placed.nodes),
                 "per_zone": float(need.placed.per_zone),
+                "spare_per_zone": float(pool.spare_nodes_per_zone),
                 "lower_bound": need.needed.units,
                 "binding": packing.binding,
                 "hold": need.needed.hold.words,

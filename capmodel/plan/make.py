@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capmodel.capacity.estate import Estate, Limit
-from capmodel.capacity.evaluate import storage_usage
+from capmodel.capacity.evaluate import at_its_busiest, storage_usage
 from capmodel.capacity.limits import limits_of
 from capmodel.capacity.risk import first_limit, probability, standard_error
 from capmodel.capacity.sizing import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.planset import PlanSet
+    from capmodel.topology import Topology
 
 __all__ = ["PlanRequest", "Solved", "make_plan", "solve"]
 
@@ -58,12 +59,16 @@ class Solved:
     season: Season
     season_loads: tuple[Loads, ...]
     """One per scenario, of the season's days only."""
+    called_by: Mapping[tuple[str, str], str]
+    """(node, root) to the paths of calls between them in words, (node, '') to all of the node's."""
     paths: tuple[LimitPaths, ...]
     needs: Needs
     sizes: Mapping[int, TierSizes]
     """Tier to what each of its limits needs, so that all together keep the risk."""
     risks: Mapping[int, float]
     """Tier to accepted risk."""
+    database_queries: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    """Database to (reads, writes) in the season minute with the most work, shape (S, D) [1/s]."""
     limit_risk: Mapping[tuple[str, str], LimitRisk]
     tier_any: Mapping[int, np.ndarray]
     """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
@@ -112,10 +117,14 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
         estate=estate,
         season=season,
         season_loads=loads,
+        called_by=_paths_in_words(estate.topology),
         paths=paths,
         needs=needs,
         sizes=sizes,
         risks=risks,
+        database_queries={
+            name: at_its_busiest(in_season, loads, name) for name in estate.topology.databases
+        },
         limit_risk=limit_risk,
         tier_any=tier_any,
     )
@@ -130,6 +139,16 @@ def _storage(
     as_of = np.datetime64(request.as_of)
     days = [storage_usage(estate, load, limit.node, as_of) for load in futures.loads]
     return [np.broadcast_to(d, (request.draws, d.shape[1]))[:, season.days] for d in days]
+
+
+def _paths_in_words(topology: Topology) -> dict[tuple[str, str], str]:
+    """Return them once: every scenario and limit shows the same."""
+    words = {}
+    for node in topology.order:
+        words[node, ""] = topology.paths_text(node)
+        for root in topology.roots_of(node):
+            words[node, root] = topology.paths_text(node, root=root)
+    return words
 
 
 def _all_nodes(estate: Estate) -> tuple[str, ...]:

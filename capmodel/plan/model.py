@@ -6,7 +6,7 @@ orchestrates the layers below and computes nothing of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from capmodel.plan.observations import (
     split_observations,
 )
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
-from capmodel.plan.suspects import unit_findings
+from capmodel.plan.suspects import history_findings
 from capmodel.plan.today import RootToday, declared_today, measured_today
 from capmodel.schema import Finding, Findings
 from capmodel.topology import Driver, Service, Topology
@@ -97,7 +97,7 @@ class CapacityFit:
         quotas: Quotas | None = None,
         overlays: Sequence[Overlay] = (),
         title: str = "Capacity review",
-        rightsizing: bool = False,
+        also: Collection[str] = (),
         recommendations: Recommendations | Sequence[Recommendations] | None = None,
         workloads: Mapping[str, str] | None = None,
     ) -> PlanSet:
@@ -117,13 +117,15 @@ class CapacityFit:
             Random streams and number of paths per scenario.
         as_of
             The day on which the plan is made; None: the local date after the last row.
-        orders, catalog, quotas, overlays
-            Lead times, prices, limits of the cloud, and failures to look at.
-        title
-            Heading of the report.
-        rightsizing, recommendations, workloads
-            Whether pods are right-sized too (25 ms a service); what KRR or VPA recommend beside it,
-            which implies it; ``{"namespace/workload": "service"}`` where names differ.
+        orders, catalog, quotas, overlays, title
+            Lead times, prices, limits of the cloud, failures to look at, heading of the report.
+        also
+            Parts that cost more than the rest: ``schedule`` (each week and event sized, and ways to
+            provide compared), ``mix`` (the floor of pools with several types), ``event_hour`` (what
+            is above hard while pods and nodes start, what must stand before), ``rightsizing``.
+        recommendations, workloads
+            What KRR or VPA recommend, set beside the right sizes; ``{"namespace/workload":
+            "service"}`` where names differ.
 
         Raises
         ------
@@ -143,7 +145,7 @@ class CapacityFit:
                 quotas=quotas,
                 overlays=tuple(overlays),
                 title=title,
-                rightsizing=rightsizing,
+                also=also,
                 recommendations=recommendations,
                 workloads=workloads,
             ),
@@ -201,7 +203,7 @@ class CapacityModel:
         """
         _require_history(history)
         topology = self.topology or own_drivers(history)
-        findings = self._checked(history, fine, accept, units=unit_findings(topology, history))
+        findings = self._checked(history, fine, accept, units=history_findings(topology, history))
         check_observations(observations)
         _require_described(topology, history, self.given, observations)
         clean = history.masked()
@@ -269,8 +271,7 @@ class CapacityModel:
     def _checked(
         self, history: History, fine: History | None, accept: Sequence[str], *, units: Findings
     ) -> Findings:
-        findings = history.check() + units
-        findings = findings + (fine.check(fine=True) if fine is not None else Findings())
+        findings = history.check() + units + (Findings() if fine is None else fine.check(fine=True))
         refused = findings.errors(accept)
         if refused:
             raise InputError(
@@ -298,8 +299,7 @@ class CapacityModel:
         usage = _declared(topology)
         nodes = (*topology.services, *topology.databases)
         beside, alone = split_observations(observations, history, nodes)
-        known = set(history.services)
-        wanted = tuple(n for n in nodes if n in known)
+        wanted = tuple(n for n in nodes if n in set(history.services))
         part = history.masked(keep_tags=("load_test",)).select(wanted)
         found = [self.usage.fit(part, load_tests=beside)]
         if alone is not None:
@@ -337,14 +337,13 @@ def _digests(
     units: pd.DataFrame | None,
 ) -> dict[str, str]:
     """Return the digest of each input that was given."""
-    digests = {"history": history.digest()}
-    if fine is not None:
-        digests["fine"] = fine.digest()
-    if observations is not None:
-        digests["observations"] = digest_of(observations)
-    if units is not None:
-        digests["units"] = digest_of_rows(units)
-    return digests
+    given = {
+        "history": history.digest(),
+        "fine": None if fine is None else fine.digest(),
+        "observations": None if observations is None else digest_of(observations),
+        "units": None if units is None else digest_of_rows(units),
+    }
+    return {name: digest for name, digest in given.items() if digest is not None}
 
 
 def _require_history(history: object) -> None:
@@ -370,8 +369,7 @@ def _burst_findings(topology: Topology, peaks: PeakFit, given: GivenDemand | Non
 
 
 def _last_local_day(history: History) -> date:
-    end: datetime = history.end.astype("datetime64[s]").item()
-    last = end - timedelta(seconds=1)
+    last: datetime = history.end.astype("datetime64[s]").item() - timedelta(seconds=1)
     return last.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(history.business_tz)).date()
 
 
@@ -449,14 +447,12 @@ def _require_described(
 
 def _without_history(kind: str, name: str, known: set[str], do: str) -> Problem:
     close = nearest(name, known)
-    hint = (
-        f'Did you mean "{close}"? Else declare {do}.' if close else f"Add its rows or declare {do}."
-    )
+    hint = f'Did you mean "{close}"? Else' if close else "Add its rows or"
     return Problem(
         where=f"{kind}.{name}",
         got="no rows in the history",
         expected=f"history for it, or {do} declared in the topology",
-        do=hint,
+        do=f"{hint} declare {do}.",
     )
 
 

@@ -66,8 +66,10 @@ class PlanSet:
         Parameters
         ----------
         name
-            demand, yoy, calendar_yoy, lifts, fits, limits, services, nodes, databases, sizing,
-            cost, waterfall, orders, remedies, risk, factors, assumptions or findings.
+            What is asked: demand, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
+            limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
+            services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
+            lookback. What to do: orders, remedies, options, cost, waterfall.
 
         Raises
         ------

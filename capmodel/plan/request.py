@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from capmodel.sources import Recommendations
     from capmodel.topology import Topology
 
-__all__ = ["Horizon", "PlanRequest", "Sampling", "Setting"]
+__all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting"]
 
 MIN_DRAWS = 100
+PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing")
+"""What a plan holds where it is asked for: each week and event sized, with ways to provide compared
+(a second for 60 services); the instance mix of pools with several types (a second each); the
+season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service)."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 
@@ -84,8 +88,8 @@ class Setting:
     quotas: Quotas | None = None
     overlays: tuple[Overlay, ...] = ()
     title: str = "Capacity review"
-    rightsizing: bool = False
-    """Whether pods are right-sized, in about 25 ms a service; recommendations imply it."""
+    also: Collection[str] = ()
+    """Parts that cost more than the rest, of :data:`PARTS`."""
     recommendations: Recommendations | Sequence[Recommendations] | None = None
     workloads: Mapping[str, str] | None = None
     """``namespace/workload`` of a recommendation to the service that it is, where names differ."""
@@ -111,7 +115,7 @@ class PlanRequest:
     quotas: Quotas
     overlays: tuple[Overlay, ...]
     title: str
-    rightsizing: bool
+    also: frozenset[str]
     recommendations: tuple[Recommendations, ...]
     workloads: Mapping[str, str]
 
@@ -141,20 +145,16 @@ class PlanRequest:
             *_date_problems(fit, horizon),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
+            *_part_problems(setting.also),
             *_catalog_problems(fit.topology, catalog),
             *_quota_problems(fit.topology, quotas),
+            *_unit_usd_problems(fit.topology),
             *_workload_problems(fit.topology, setting.workloads or {}),
             *_recommendation_problems(given),
         ]
         if problems:
             raise InputError(problems)
-        check_names(
-            scenarios,
-            roots=fit.roots,
-            events=_event_names(fit),
-            follows=fit.topology.followers,
-        )
-        check_overlays(setting.overlays, fit.topology)
+        _check_names(fit, scenarios, setting.overlays)
         return cls(
             scenarios=tuple(scenarios),
             weights=mixture_weights(scenarios),
@@ -171,7 +171,7 @@ class PlanRequest:
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
-            rightsizing=setting.rightsizing,
+            also=frozenset(setting.also) | ({"rightsizing"} if given else set()),
             recommendations=given,
             workloads=setting.workloads or {},
         )
@@ -218,6 +218,16 @@ def as_date(value: str | date, where: str) -> date:
 
 def _default_as_of(fit: CapacityFit, start: date) -> date:
     return fit.last_day + timedelta(days=1) if fit.last_day is not None else start
+
+
+def _check_names(
+    fit: CapacityFit, scenarios: Sequence[Scenario], overlays: tuple[Overlay, ...]
+) -> None:
+    """Refuse scenarios and overlays of drivers, events or nodes that are not there."""
+    topology = fit.topology
+    events = _event_names(fit)
+    check_names(scenarios, roots=fit.roots, events=events, follows=topology.followers)
+    check_overlays(overlays, topology)
 
 
 def _event_names(fit: CapacityFit) -> tuple[str, ...]:
@@ -283,7 +293,7 @@ def _recommendation_problems(given: Sequence[Recommendations]) -> list[Problem]:
     problems, seen = [], set[tuple[str, ...]]()
     for one in given:
         rows = getattr(one, "frame", None)
-        if rows is None:
+        if rows is None or not {"source", *KEY} <= set(rows.columns):
             got, expected = type(one).__name__, "what read_krr_csv, read_krr_json or read_vpa read"
             do = "Read the tool's file with one of them."
             problems.append(Problem("recommendations", got, expected, do))
@@ -295,6 +305,24 @@ def _recommendation_problems(given: Sequence[Recommendations]) -> list[Problem]:
                 do = "Keep the newer file; runs of one tool are not joined."
                 problems.append(Problem("recommendations", got, "each container once", do))
             seen.add(key)
+    return problems
+
+
+def _unit_usd_problems(topology: Topology) -> list[Problem]:
+    """Return the names that the policy prices and that are no pool, external or limit."""
+    known = (*topology.pools, *topology.externals, *topology.limits)
+    problems = []
+    for name in topology.policy.unit_usd:
+        if name not in known:
+            close = nearest(name, known)
+            problems.append(
+                Problem(
+                    where=f"policy.unit_usd.{name}",
+                    got="a name that is no pool, external or limit",
+                    expected=f"one of: {', '.join(known) or 'none declared'}",
+                    do=f'Did you mean "{close}"?' if close else "Remove it or declare it.",
+                )
+            )
     return problems
 
 
@@ -341,6 +369,20 @@ def _date_problems(fit: CapacityFit, horizon: Horizon) -> list[Problem]:
             )
         )
     return problems
+
+
+def _part_problems(also: Collection[str]) -> list[Problem]:
+    listed = [also] if isinstance(also, str) else also
+    return [
+        Problem(
+            where="also",
+            got=repr(part),
+            expected=f"parts of a plan, listed: {', '.join(PARTS)}",
+            do=f'Did you mean ["{close}"]?' if (close := nearest(part, PARTS)) else "Leave it out.",
+        )
+        for part in listed
+        if part not in PARTS or isinstance(also, str)
+    ]
 
 
 def _number_problems(sampling: Sampling) -> list[Problem]:

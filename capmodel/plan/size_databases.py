@@ -6,7 +6,7 @@ path, and which class of the family, with how many readers, keeps every promise 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +21,11 @@ from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
     from capmodel.capacity.db_season import OutgrownOn
-    from capmodel.capacity.estate import Estate
-    from capmodel.capacity.loads import Loads
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
     from capmodel.topology import Hold
 
-__all__ = ["at_its_busiest", "ladder_of", "outgrown_day", "setup_of", "sized_database"]
+__all__ = ["ladder_of", "outgrown_day", "setup_of", "sized_database"]
 
 TINY = 1e-12
 MEDIAN = 0.5
@@ -113,65 +111,30 @@ def _demand(
     Queries are scaled by path, so that the central costs per query give the cores of the path,
     whose own costs are drawn.
     """
-    topology, request = solved.estate.topology, solved.request
-    database, use = topology.databases[name], solved.estate.databases.get(name)
+    request = solved.request
+    database, use = solved.estate.topology.databases[name], solved.estate.databases.get(name)
     cores, pooled = paths.get((name, "cpu_cores")), paths.get((name, "connections"))
-    picked = range(len(request.names)) if scenario == MIXTURE else [request.names.index(scenario)]
-    reads, writes, connections = [], [], []
-    for s in picked:
-        both = queries_at_peak(
-            solved.estate.take(slice(None), solved.season.days),
-            solved.season_loads[s],
-            name,
-            use,
-        )
-        shape = (request.draws, solved.season.end - solved.season.start)
-        asked = [np.broadcast_to(np.asarray(part, dtype=float), shape) for part in both]
-        if cores is not None:
-            day = cores.peak_day[s] - solved.season.start
-        else:
-            day = (asked[0] + asked[1]).argmax(axis=1)
-        at = [part[np.arange(len(day)), day] for part in asked]
-        x = np.ones(request.draws)
-        if use is not None and cores is not None:
-            idle, per_read, per_write = use.central
-            on_writer = 1.0 - database.reads_on_readers
-            central = per_read * on_writer * at[0] + per_write * at[1]
-            # Without queries, idle alone: nothing is scaled.
-            busy = np.maximum(cores.season_peak[s] - idle, 0.0)
-            np.divide(busy, central, out=x, where=central > TINY)
-        reads.append(at[0] * x)
-        writes.append(at[1] * x)
-        connections.append(np.zeros(request.draws) if pooled is None else pooled.season_peak[s])
-    weights = None
-    if scenario == MIXTURE:
-        weights = np.repeat(request.weights / request.draws, request.draws)
+    reads, writes = solved.database_queries[name]
+    if use is not None and cores is not None:
+        idle, per_read, per_write = use.central
+        central = per_read * (1.0 - database.reads_on_readers) * reads + per_write * writes
+        # Without queries there is idle use alone, and nothing to scale.
+        x = np.ones_like(central)
+        busy = np.maximum(cores.season_peak - idle, 0.0)
+        np.divide(busy, central, out=x, where=central > TINY)
+        reads, writes = reads * x, writes * x
+    connections = np.zeros_like(reads) if pooled is None else pooled.season_peak
+    mixed = scenario == MIXTURE
+    position = 0 if mixed else request.names.index(scenario)
+    picked = slice(None) if mixed else slice(position, position + 1)
+    weights = np.repeat(request.weights / request.draws, request.draws) if mixed else None
     return DbDemand(
-        reads=np.concatenate(reads)[:, None],
-        writes=np.concatenate(writes)[:, None],
-        writer_connections=np.concatenate(connections)[:, None],
+        reads=reads[picked].reshape(-1, 1),
+        writes=writes[picked].reshape(-1, 1),
+        writer_connections=connections[picked].reshape(-1, 1),
         working_set_gib=database.working_set_gib or 0.0,
         weights=weights,
     )
-
-
-def at_its_busiest(
-    estate: Estate, loads: Sequence[Loads], name: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (reads, writes) of each path in the season minute with the most work, shape (S, D).
-
-    Work is counted in cores at the central cost per query, in queries where none is known.
-    """
-    use = estate.databases.get(name)
-    per_read, per_write = use.central[1:] if use is not None else (1.0, 1.0)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    for load in loads:
-        both = queries_at_peak(estate, load, name, use)
-        reads, writes = np.broadcast_arrays(*(np.atleast_2d(part) for part in both))
-        best = (per_read * reads + per_write * writes).argmax(axis=1)
-        rows = np.arange(len(best))
-        found.append((reads[rows, best], writes[rows, best]))
-    return np.stack([r for r, _ in found]), np.stack([w for _, w in found])
 
 
 def setup_of(solved: Solved, name: str) -> DbSetup:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -22,6 +23,7 @@ from capmodel.errors import InputError, Problem
 from capmodel.events import Events
 from capmodel.orders import OrdersPolicy
 from capmodel.plan.model import CapacityFit, CapacityModel
+from capmodel.plan.request import PARTS
 from capmodel.scenario import Overlay, Scenario
 from capmodel.topology import Topology
 from capmodel.usage import RobustLinear
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from capmodel.sources import Recommendations
 
 __all__ = ["Study"]
+
+MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType({"event_hour": 100, "rightsizing": 300})
+"""Parts that a study has unless it says otherwise, up to so many services: seconds."""
 
 
 class _Spec(BaseModel):
@@ -192,8 +197,8 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
-    rightsizing: bool = True
-    """Whether pods are right-sized for the season and for quiet; recommendations imply it."""
+    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing"], ...] | None = None
+    """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
 
@@ -401,6 +406,13 @@ class Study(_Spec):
     def _given(self, demand: GivenDemandFile, events: Events) -> GivenDemand:
         return GivenDemand.read(self._at(demand.given), business_tz=self.business_tz, events=events)
 
+    def _also(self, topology: Topology) -> tuple[str, ...]:
+        """Return the parts asked for, or those that the number of services leaves time for."""
+        if self.also is not None:
+            return self.also
+        services = len(topology.services)
+        return tuple(part for part in PARTS if services <= MOST_SERVICES.get(part, services))
+
     def plan(self, fit: CapacityFit | None = None) -> PlanSet:
         """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""
         fit = fit or self.fit()
@@ -417,7 +429,7 @@ class Study(_Spec):
             quotas=self.read_quotas(),
             overlays=self.overlays,
             title=self.title,
-            rightsizing=self.rightsizing,
+            also=self._also(fit.topology),
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
         )

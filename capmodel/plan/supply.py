@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from capmodel.capacity.estate import pod_requests
 from capmodel.capacity.evaluate import pool_instant, pool_pods_per_zone
 from capmodel.capacity.nodes import PodShape, PoolNodes, nodes_for
+from capmodel.capacity.redundancy import n_plus_one_per_zone
 from capmodel.capacity.sizing import (
     HoldNeed,
     hold_needs,
@@ -24,6 +25,7 @@ from capmodel.capacity.sizing import (
 )
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights, scenarios_of
 from capmodel.plan.paths import at_need
+from capmodel.plan.pod_checks import PodCheck, pod_checks
 from capmodel.plan.supply_databases import DatabaseSupply, make_databases
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class Supply:
     services: Mapping[tuple[str, str], ServiceNeed]
     pools: Mapping[tuple[str, str], PoolNeed]
     databases: DatabaseSupply
+    checks: Mapping[str, PodCheck]
+    """Services with a pod to their targets."""
 
 
 def make_supply(solved: Solved) -> Supply:
@@ -86,7 +90,7 @@ def make_supply(solved: Solved) -> Supply:
         name: need.replicas for (scenario, name), need in services.items() if scenario == MIXTURE
     }
     databases = make_databases(solved, ordered)
-    return Supply(services=services, pools=pools, databases=databases)
+    return Supply(services=services, pools=pools, databases=databases, checks=pod_checks(solved))
 
 
 def _service(solved: Solved, scenario: str, name: str) -> ServiceNeed:
@@ -104,7 +108,7 @@ def _service(solved: Solved, scenario: str, name: str) -> ServiceNeed:
     return ServiceNeed(
         rows=rows,
         needed=needed,
-        minimum=service.replicas.min,
+        minimum=solved.estate.services[name].minimum,
         rps=float(solved.needs.load_peak[name][needed.scenario, needed.draw]),
     )
 
@@ -121,15 +125,32 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
         weights=scenario_weights(solved, scenario),
         whole=partial(whole_nodes, zones=zones),
     )
-    needed = largest([row for row in rows if math.isfinite(row.units)] or rows)
-    at = at_need(solved, needed)
+    finite = [row for row in rows if math.isfinite(row.units)] or list(rows)
+    # The row that needs the most by totals may pack better than another: each is packed.
+    placed = [(row, *_placed(solved, scenario, name, row)) for row in finite]
+    needed, nodes, sheet = max(placed, key=lambda found: (found[1].nodes, found[0].units))
+    spare = topology.pools[name].spare_nodes_per_zone
+    return PoolNeed(
+        rows=rows,
+        needed=needed,
+        placed=_with_spare(nodes, zones=zones, spare=spare),
+        sheet=sheet,
+    )
+
+
+def _placed(
+    solved: Solved, scenario: str, name: str, row: HoldNeed
+) -> tuple[PoolNodes, tuple[Mapping[str, Any], ...]]:
+    """Return the nodes that a hold row's path fills, every pod placed, and the sheet behind them."""
+    zones = solved.estate.topology.pools[name].zones
+    at = at_need(solved, row)
     instant = pool_instant(at.estate, at.loads, name)
-    per_zone = pool_pods_per_zone(at.estate, at.loads, name, needed.hold, instant)
+    per_zone = pool_pods_per_zone(at.estate, at.loads, name, row.hold, instant)
     shapes, counts, sheet = [], [], []
     for service, pods in per_zone.items():
         if not math.isfinite(at.of(pods)):
             continue  # no number of pods suffices on this path: the finding infeasible tells
-        cores, gib, _ = pod_requests(solved.estate, service)
+        cores, gib, _ = pod_requests(solved.estate, service, row.hold)
         count = int(at.of(pods))
         shapes.append(PodShape(service, cores, gib))
         counts.append(count)
@@ -138,8 +159,8 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
                 "scenario": scenario,
                 "unit": name,
                 "kind": "nodes",
-                "hold": needed.hold.words,
-                "date": str(solved.request.dates[needed.day]),
+                "hold": row.hold.words,
+                "date": str(solved.request.dates[row.day]),
                 "service": service,
                 "rps": at.of(at.loads.at(service, instant)),
                 "pods": float(count * zones),
@@ -149,5 +170,16 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
                 "connections": math.nan,
             }
         )
-    placed = nodes_for(shapes, counts, usable=solved.estate.nodes[name], zones=zones)
-    return PoolNeed(rows=rows, needed=needed, placed=placed, sheet=tuple(sheet))
+    nodes = nodes_for(shapes, counts, usable=solved.estate.nodes[name], zones=zones)
+    if math.isfinite(row.units) and row.units > nodes.nodes:
+        # A size beyond every draw has no path of its own: the nearest holds less.
+        nodes = replace(nodes, nodes=int(row.units), per_zone=int(row.units) // zones)
+    return nodes, tuple(sheet)
+
+
+def _with_spare(placed: PoolNodes, *, zones: int, spare: int) -> PoolNodes:
+    """Return a placement with empty nodes beside it in each zone, for those that drain."""
+    if not spare:
+        return placed
+    per_zone = int(n_plus_one_per_zone(placed.per_zone, spare=spare))
+    return replace(placed, nodes=zones * per_zone, per_zone=per_zone)

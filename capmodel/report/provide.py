@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from capmodel.plots.labels import is_missing, number
 from capmodel.report.decide import limit_columns
@@ -11,14 +14,13 @@ from capmodel.report.views import Block, Column, Material, Note, Section, pivot,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
 __all__ = ["databases", "partners", "services"]
 
 
 def services(material: Material) -> Section:
     """Return replicas by service, right-sized pods and nodes by pool, beside today."""
     blocks: list[Block] = [*_services(material), *_right_sized(material), *_nodes(material)]
+    blocks += [*_windows(material), *_provisioning(material), *_event_hour(material)]
     lead = "Per-scenario needs are shown for comparison; only the mixture is ordered."
     return Section("services", "Services and nodes", lead, tuple(blocks))
 
@@ -133,6 +135,91 @@ def _nodes(material: Material) -> list[Block]:
         table(rows, columns, caption="Nodes by pool", name="nodes"),
         table(rows, fill, caption="What the nodes hold", name="nodes"),
     ]
+
+
+def _windows(material: Material) -> list[Block]:
+    """Return each unit's quietest and busiest window; the CSV holds them all."""
+    frame = material.frame("schedule")
+    if frame.empty:
+        return []
+    rows = []
+    for _, own in frame.groupby(["kind", "unit"], sort=False):
+        # A plan that was read back says nothing where no number suffices.
+        units = own["units"].astype(float).fillna(math.inf).to_numpy()
+        quiet, busy = own.iloc[int(units.argmin())], own.iloc[int(units.argmax())]
+        rows.append(
+            {
+                "unit": busy["unit"],
+                "kind": busy["kind"],
+                "fewest": quiet["units"],
+                "quietest": quiet["window"],
+                "most": busy["units"],
+                "busiest": f"{busy['window']}, from {busy['start']} until {busy['end']}",
+                "hold": busy["hold"],
+                "p_any": busy["p_any"],
+            }
+        )
+    columns = (
+        Column("unit", "Unit", "code"),
+        Column("kind", "Of"),
+        Column("fewest", "Fewest", "count"),
+        Column("quietest", "in", "name"),
+        Column("most", "Most", "count"),
+        Column("busiest", "in (end exclusive)", "name"),
+        Column("hold", "Sized by"),
+        Column("p_any", "Any window of the tier too small, at most", "ratio"),
+    )
+    caption = f"Weeks and events by themselves: {frame['window'].nunique()} windows"
+    return [table(pd.DataFrame(rows), columns, caption=caption, name="schedule")]
+
+
+def _provisioning(material: Material) -> list[Block]:
+    """Return what static, scheduled and autoscaled nodes take; nothing without a schedule."""
+    frame = material.frame("provisioning")
+    if frame.empty:
+        return []
+    columns = (
+        Column("pool", "Pool", "code"),
+        Column("way", "Way"),
+        Column("unit_hours_mean", "Mean", "count", "node h"),
+        Column("unit_hours_p90", "P90", "count", "node h"),
+        Column("of_largest_x", "Of the most", "ratio"),
+        Column("usd", "Season cost, mean", "usd", "USD"),
+        Column("usd_p90", "Season cost, P90", "usd", "USD"),
+        Column("short_hours_mean", "Too small, mean", "num", "h"),
+        Column("p_short", "Ever too small", "ratio", error="mc_se"),
+        Column("peak_units_p50", "Most at once P50", "count", "nodes"),
+        Column("status", "Status", "status"),
+        Column("reason", "Why"),
+    )
+    caption = "Ways to provide the same nodes, hour by hour"
+    return [table(frame, columns, caption=caption, name="provisioning")]
+
+
+def _event_hour(material: Material) -> list[Block]:
+    """Return what happens while the busiest hour begins; nothing where it was not played."""
+    frame = material.frame("event_hour")
+    if frame.empty:
+        return []
+    columns = (
+        Column("service", "Service", "code"),
+        Column("run", "Estate"),
+        Column("hour", "Local hour"),
+        Column("share_surviving", "Paths never above hard", "ratio"),
+        Column("minutes_above_hard_p95", "Above hard P95", "num", "min"),
+        Column("backlog_p95", "Backlog P95", "count", "requests"),
+        Column("drain_min_p95", "Drained after P95", "num", "min"),
+        Column("pods_start", "Pods before", "count"),
+        Column("pods_peak", "Most pods P95", "count"),
+        Column("pre_scale_pods", "Pods to stand", "count"),
+        Column("pre_scale_nodes", "on nodes", "count"),
+        Column("pre_scale_min_before", "Order at least before", "num", "min"),
+        Column("pre_scale_from", "Order at the latest"),
+        Column("limits", "In the way"),
+        Column("status", "Status", "status"),
+    )
+    caption = "The season's busiest hour, tick by tick"
+    return [table(frame, columns, caption=caption, name="event_hour")]
 
 
 def databases(material: Material) -> Section:

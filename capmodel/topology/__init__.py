@@ -4,8 +4,8 @@ from capmodel.topology.core import Topology
 from capmodel.topology.databases import CallerOfDatabase, Database, DbVolume, OtherConnections
 from capmodel.topology.dynamics import Autoscaling, Dynamics, NodeDynamics, Retrying, ScaleStep
 from capmodel.topology.limits import DeclaredLimit
-from capmodel.topology.policy import Hold, LoseZones, Policy, Risk, Utilization
-from capmodel.topology.pools import Pool, Subnet
+from capmodel.topology.policy import Hold, LoseZones, Policy, Risk, UnitCost, Utilization
+from capmodel.topology.pools import Pool, PoolMix, Subnet, WorkPerCore
 from capmodel.topology.services import Driver, External, Pod, Replicas, Service, Slo
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Pod",
     "Policy",
     "Pool",
+    "PoolMix",
     "Replicas",
     "Retrying",
     "Risk",
@@ -32,5 +33,7 @@ __all__ = [
     "Slo",
     "Subnet",
     "Topology",
+    "UnitCost",
     "Utilization",
+    "WorkPerCore",
 ]

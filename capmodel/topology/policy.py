@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from capmodel.topology.spec import NonNegative, Ratio, Spec
+from capmodel.topology.spec import NonNegative, Positive, Ratio, Spec
 
-__all__ = ["Hold", "LoseZones", "Policy", "Risk", "Utilization"]
+__all__ = ["Hold", "LoseZones", "Policy", "Risk", "UnitCost", "Utilization"]
 
 
 class LoseZones(Spec):
@@ -79,6 +79,16 @@ class Utilization(Spec):
     nodes: Ratio = 1.0
 
 
+class UnitCost(Spec):
+    """What one unit too few and one too many cost over the season, where options are compared."""
+
+    short_usd: Positive
+    """Lost for each unit that is missing in the season's busiest minute [USD per unit, season]."""
+    spare_usd: Positive | None = None
+    """Paid for each unit that stands unused [USD per unit and season]; None: a node's price over
+    the season, and no figure where a unit has no price."""
+
+
 def _default_hold() -> tuple[Hold, ...]:
     return (
         Hold(failure="none", quantile="1-risk", up_to="hard"),
@@ -99,6 +109,8 @@ class Policy(Spec):
     utilization_degraded: Ratio | None = 0.85
     """Accepted under a failure [ratio]; None: the same as `utilization`."""
     hold: tuple[Hold, ...] = Field(default_factory=_default_hold)
+    unit_usd: dict[str, UnitCost] = Field(default_factory=dict)
+    """Pool, external or limit to what its units cost; without one, options have no regret."""
 
     @model_validator(mode="after")
     def _promises_something(self) -> Self:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from capmodel.topology.dynamics import NodeDynamics
 from capmodel.topology.spec import NonNegative, Spec
 
-__all__ = ["Daemonsets", "Pool", "Subnet"]
+__all__ = ["Daemonsets", "Pool", "PoolMix", "Subnet", "WorkPerCore"]
 
 
 class Daemonsets(Spec):
@@ -40,6 +40,31 @@ class Subnet(Spec):
     """Days until another subnet or address block can be used."""
 
 
+class WorkPerCore(Spec):
+    """How many cores of a type do the work of one core of the pool's first type."""
+
+    cores_x: Annotated[float, Field(gt=0, le=4)]
+    """0.8: a fifth fewer cores for the same work [ratio]."""
+    source: Annotated[str, Field(min_length=1)]
+    """The load test, or whoever says so."""
+
+
+class PoolMix(Spec):
+    """What a mix of the pool's types must keep to, beside holding every pod through a zone loss."""
+
+    max_types: Annotated[int, Field(ge=1)] | None = None
+    """Instance types in the mix, at most."""
+    max_type_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a zone's cores that one type may carry [ratio]."""
+    max_node_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a service's pods in a zone that one node may hold, never below one pod [ratio]."""
+    min_nodes_per_zone: Annotated[int, Field(ge=0)] = 0
+    max_changes: Annotated[int, Field(ge=0)] | None = None
+    """Nodes added plus nodes removed against today, at most; None: no such bound."""
+    work: dict[str, WorkPerCore] = Field(default_factory=dict)
+    """By type or architecture (``arm64``); what is left out does the same work per core."""
+
+
 class Pool(Spec):
     """A node pool: instance types, zones and the present count."""
 
@@ -48,6 +73,8 @@ class Pool(Spec):
     today: Annotated[int, Field(ge=0)] | None = None
     max: Annotated[int, Field(ge=1)] | None = None
     """Largest node count that the pool may reach without a change; None: no such bound."""
+    mix: PoolMix = Field(default_factory=PoolMix)
+    """Rules for the mix of several types."""
     prefix_mode: bool = False
     custom_networking: bool = False
     """Pods live in subnets of their own: one interface of each node carries none."""
@@ -70,6 +97,6 @@ class Pool(Spec):
             warm = (self.subnet.warm_ip, self.subnet.minimum_ip)
             by_address = any(target is not None for target in warm)
             if not (any(warm) if by_address else self.subnet.warm_prefix):
-                msg = "prefix_mode keeps nothing in reserve: give warm_prefix, warm_ip or minimum_ip"
+                msg = "prefix_mode with nothing in reserve: give warm_prefix, warm_ip or minimum_ip"
                 raise ValueError(msg)
         return self

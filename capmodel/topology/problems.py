@@ -22,6 +22,7 @@ def problems_of(topology: Topology) -> list[Problem]:
         *_missing_problems(topology),
         *_ignored_problems(topology),
         *_contradictions(topology),
+        *_promise_problems(topology),
     ]
     return problems or _cycle_problems(topology)
 
@@ -181,6 +182,21 @@ def _contradictions(topology: Topology) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _promise_problems(topology: Topology) -> list[Problem]:
+    """Return the tiers of services that no row of the policy promises anything."""
+    promised = topology.policy.hold
+    return [
+        Problem(
+            where="policy.hold",
+            got=f"no row for tier {tier}, which {name} has",
+            expected="at least one row for every tier in use",
+            do="Leave out tiers of a row, which promises it to all, or add a row for this one.",
+        )
+        for tier, name in {s.tier: n for n, s in reversed(topology.services.items())}.items()
+        if not any(row.holds_for(tier) for row in promised)
+    ]
 
 
 def _cycle_problems(topology: Topology) -> list[Problem]:

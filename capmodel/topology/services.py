@@ -39,7 +39,7 @@ class Pod(Spec):
     """CPU limit [cores]; None, the default that we recommend: none. Where it is set it is what a
     full pod uses, on its node as well."""
     startup_cpu_cores: Positive | None = None
-    """Cores that a start uses when nothing holds it back [cores]; None: no more than the request."""
+    """Cores that a start uses when nothing holds it back [cores]; None: those of the request."""
     startup_s: Positive | None = None
     """How long such a start takes [s]."""
 

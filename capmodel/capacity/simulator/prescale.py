@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from capmodel.capacity.replicas import ceil_units
+from capmodel.capacity.replicas import SLACK, ceil_units
 from capmodel.capacity.risk import union_level
 from capmodel.capacity.simulator.arrays import Arrays, arrays_of, nodes_for, ticks_up
 from capmodel.capacity.simulator.engine import Start, demand_array, play, standing_start
@@ -239,7 +239,7 @@ class _Search:
         """
         least = self.at_level(need)
         first = self.play(least, self.cluster)
-        if self.share(first) <= self.risk:
+        if self.share(first) <= self.risk + SLACK:
             return least, first
         most = np.maximum(self.at_level(np.minimum(self._static(), self.arrays.max_pods)), least)
 
@@ -250,7 +250,7 @@ class _Search:
         low = 0
         for part in range(_PARTS // 4, _PARTS + 1, _PARTS // 4):
             found = raised(part)
-            if self.share(found[1]) <= self.risk:
+            if self.share(found[1]) <= self.risk + SLACK:
                 break
             low = part
         else:
@@ -259,7 +259,7 @@ class _Search:
         while high - low > 1:
             middle = (low + high) // 2
             tried = raised(middle)
-            if self.share(tried[1]) <= self.risk:
+            if self.share(tried[1]) <= self.risk + SLACK:
                 high, found = middle, tried
             else:
                 low = middle
@@ -286,7 +286,7 @@ class _Search:
 
     def limits(self, need: Floats, held: Floats, hour: EventHour) -> tuple[str, ...]:
         """Return what keeps the standing pods from holding the risk."""
-        if self.share(hour) <= self.risk:
+        if self.share(hour) <= self.risk + SLACK:
             return ()
         short = (np.isinf(need) & (hour.minutes_above_hard > 0)).any(axis=0)
         at_most = held[0] >= self.arrays.max_pods
@@ -321,7 +321,7 @@ class _Search:
             start = Start(
                 pods=self.today, nodes=nodes, floor=floor, order_tick=tick, judge_from=pad
             )
-            return self.share(play(self.cluster, demand, start)) <= self.risk
+            return self.share(play(self.cluster, demand, start)) <= self.risk + SLACK
 
         early, late = 0, pad + event + 1
         if not holds(early):
