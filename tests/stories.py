@@ -41,6 +41,7 @@ IMPRESSIONS = "  impressions: {calls: {checkouts: 60}}\n"
 
 STUDY = """\
 business_tz: America/New_York
+also: []
 as_of: 2026-09-21
 horizon: {start: 2026-11-01, end: 2026-12-17}
 season: {start: 2026-11-02, end: 2026-12-17}

@@ -48,6 +48,7 @@ pools:
 """
 DECLARED_STUDY = """\
 business_tz: America/New_York
+also: []
 as_of: 2026-09-21
 horizon: {start: 2026-11-20, end: 2026-12-05}
 season: {start: 2026-11-23, end: 2026-12-02}
@@ -79,6 +80,7 @@ services:
 """
 MEASURED_STUDY = """\
 business_tz: America/New_York
+also: []
 horizon: {start: 2026-09-08, end: 2026-09-22}
 draws: 100
 topology: topology.yaml

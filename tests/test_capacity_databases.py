@@ -144,6 +144,7 @@ def _rank(chosen: DbClass | None) -> int:
     return len(FAMILY) if chosen is None else FAMILY.index(chosen)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(
     cores=st.floats(0, 60), connections=st.floats(0, 7000), more=st.floats(1, 3), x=st.floats(0, 1)

@@ -395,6 +395,7 @@ def test_more_load_never_takes_a_smaller_class(
     assert rank(more) >= rank(1.0)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(load=LOADS, more=st.floats(1, 2), lost=st.integers(0, 2))
 def test_more_load_or_failures_never_weigh_less_and_infeasible_names_a_limit(

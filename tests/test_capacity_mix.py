@@ -217,6 +217,7 @@ def _choose(
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12, derandomize=True)
 @given(drawn=POOLS)
 def test_every_pod_has_a_place_and_keeps_it_when_a_zone_goes(
@@ -245,6 +246,7 @@ def test_every_pod_has_a_place_and_keeps_it_when_a_zone_goes(
         assert placed.tolist() == [-(-n // 2) for *_, n in drawn]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=6, derandomize=True)
 @given(drawn=POOLS, more=st.integers(0, 5))
 def test_the_bound_rises_with_demand(drawn: list[tuple[float, float, int]], more: int) -> None:
@@ -252,6 +254,7 @@ def test_the_bound_rises_with_demand(drawn: list[tuple[float, float, int]], more
     assert _choose(grown).lp_bound >= _choose(drawn).lp_bound - 1e-9
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=6, derandomize=True)
 @given(drawn=POOLS)
 def test_doubling_nodes_and_load_never_needs_more_than_double(
@@ -294,6 +297,7 @@ def test_sixty_services_stay_within_two_percent_of_the_bound() -> None:
     assert verify(mix).holds
 
 
+@pytest.mark.slow
 def test_same_input_same_answer_in_any_order_of_types() -> None:
     shapes, need = _fleet(2, 40)
     first = choose_mix(shapes, need, candidates=ALL, zones=3, lose=1)

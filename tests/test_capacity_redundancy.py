@@ -184,6 +184,7 @@ def _one_by_one(
     return unplaced
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(drawn=SHAPES, spare=st.integers(0, 2), skew=st.none() | st.integers(1, 12))
 def test_zones_removed_in_bulk_equal_pods_moved_one_by_one(

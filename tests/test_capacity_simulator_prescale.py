@@ -50,6 +50,7 @@ def test_what_survives_needs_nothing(factor) -> None:
     assert np.isnan([need.event_s, need.latest_order_s]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estate", "lead_s"),
     [

@@ -67,6 +67,7 @@ def clusters(draw, services=3):
     return Cluster(services=specs, nodes=pool, databases=(table,))
 
 
+@pytest.mark.slow
 @given(clusters(), demand(services=3))
 def test_every_call_ends_in_one_place_and_a_run_repeats(estate, offered) -> None:
     hour = simulate(estate, offered)
@@ -140,6 +141,7 @@ def test_without_tolerance_and_backlog_more_pods_at_the_start_never_hurt(
     assert (minutes(pods + added) <= minutes(pods)).all()
 
 
+@pytest.mark.slow
 @given(
     st.floats(0.3, 0.66),
     st.floats(1, 5),
@@ -180,6 +182,7 @@ def test_the_tolerance_can_make_fewer_pods_the_better_start() -> None:
     assert [bool(hour.survives[0]) for hour in hours] == [True, False]
 
 
+@pytest.mark.slow
 @given(st.floats(0.3, 0.9), st.floats(0.9, 1.1), st.integers(1, 50))
 def test_a_steady_load_within_the_tolerance_moves_nothing(target, deviation, pods) -> None:
     autoscaler = Autoscaler(target=target, min_pods=1, max_pods=99)

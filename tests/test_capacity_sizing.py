@@ -191,7 +191,7 @@ def test_limits_of_one_tier_share_its_risk() -> None:
     }  # fmt: skip
     later = seasons()
     needed = needs_of(made, later, season=season)
-    found = {key: needed.pods["api"][0] for key in [("api", "pods")]}
+    found = dict.fromkeys([("api", "pods")], needed.pods["api"][0])
     found["general", "nodes"] = needed.nodes["general"][0]
     for name in ("cpu_cores", "connections"):
         found["db", name] = limit_paths(limit("db", name), made, later, season=season).full_peak

@@ -1,4 +1,4 @@
-"""What holds for every limit of any estate: the same twice, monotone, and never without an answer."""
+"""What holds for every limit of any estate: the same twice, monotone, never without an answer."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def needs(plans: cm.PlanSet) -> pd.Series:
 
 
 def classes(plans: cm.PlanSet) -> dict[str, tuple[float, int]]:
-    """Return vCPUs and readers of each database as needed, infinite where the family is outgrown."""
+    """Return vCPUs and readers of each database as needed, inf where the family is outgrown."""
     rows = plans.to_frame("databases").query("scenario == 'mixture'")
     catalog = Catalog.builtin()
     return {

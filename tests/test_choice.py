@@ -103,6 +103,7 @@ def test_expected_costs_meet_the_closed_form(a7: np.ndarray) -> None:
     assert float(row.over_usd) == pytest.approx(2 * spare, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_least_regret_of_all_sizes_is_the_critical_ratio() -> None:
     need = np.random.default_rng(1).permutation(np.arange(1.0, 1001.0))[None]
     for over, under in ((1, 1), (1, 9), (2, 98)):

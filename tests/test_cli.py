@@ -64,6 +64,7 @@ policy: {surge: 0}
 """
 STUDY = """\
 business_tz: America/New_York
+also: []
 as_of: 2026-09-21
 horizon: {start: 2026-11-02, end: 2026-12-17}
 draws: 100
@@ -83,6 +84,7 @@ scenarios:
 """
 HISTORY = """\
 business_tz: America/New_York
+also: []
 horizon: {start: 2026-11-02, end: 2026-12-17}
 topology: topology.yaml
 history: {base: history.csv}

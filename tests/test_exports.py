@@ -659,6 +659,7 @@ def test_a_database_that_outgrows_its_family_is_listed(view):
     assert "no class of the family holds" in reason_of(db_instances(outgrown), "core-db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", ["ec2", "rds"])
 def test_the_published_models_of_aws_take_every_argument(view, service):
     import botocore.session  # type: ignore[import-untyped]

@@ -71,6 +71,7 @@ def test_a_window_is_its_local_midnights(start, end, expected):
     assert (window.start, window.end, window.reason) == (*expected, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tz", "start", "end"),
     [

@@ -91,6 +91,7 @@ def least_connections(service_s: np.ndarray, rate: float, intervals: int, seed: 
     return served
 
 
+@pytest.mark.slow
 def test_least_connections_sends_a_fast_pod_more() -> None:
     # With many in flight every pod holds as many, so by Little's law its rate goes with 1/S: one
     # pod twice as fast as the other four has 2 of 6 parts, 5/3 of the mean.
@@ -124,6 +125,7 @@ def test_sticky_connections_after_a_rolling_restart() -> None:
     assert "imbalance_by_chance" not in fit.findings.codes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "pods"), [(20.0, 8), (400.0, 8), (50.0, 30)])
 def test_chance_counts_against_limits_but_does_not_persist(mean: float, pods: int) -> None:
     # Equal pods, independent arrivals: the hottest of n counts around their own mean.
@@ -283,6 +285,7 @@ def test_explain_says_what_the_factor_rests_on() -> None:
         fit.explain("apy")
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10**6),
     scale=st.floats(1e-6, 1e6),

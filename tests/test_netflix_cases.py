@@ -110,6 +110,7 @@ def test_our_fleet_for_the_same_demand_by_hand(bench, rps, kind, pods, nodes) ->
     assert "lose 1 zone" in ours.hold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [24 * 16 * 0.30, 12 * 16 * 0.80])
 def test_more_demand_always_moves_our_plan(bench, busy) -> None:
     """Their plans for these clusters, R12, are the same at one and at a hundred times."""
@@ -145,6 +146,7 @@ def test_eighty_times_names_the_limit_the_multiple_and_the_date(bench, cases) ->
     assert dated["first_hard_breach"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 8, 10, 20, 30, 40, 50])
 def test_our_class_is_the_smallest_of_the_ladder_within_policy(bench, cases, k) -> None:
     sizes = {2: "", 4: "x", 8: "2x", 16: "4x", 32: "8x", 48: "12x", 64: "16x", 96: "24x"}

@@ -46,6 +46,7 @@ def addresses(pool: dict[str, Any], **options: Any) -> float:
     return float(row(plan(topology(pool=pool), **options), "limits", limit="addresses")["peak_p50"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pool", "taken"),
     [

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 import capmodel as cm
 from capmodel.orders import OrdersPolicy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # 100 checkouts a second at the season's peak, 50 today: 1,000 reads and 200 writes a second.
 READS, WRITES = 10.0, 2.0

@@ -108,6 +108,7 @@ def test_a_step_to_twice_the_load_needs_the_pre_scale_that_it_asks_for() -> None
     assert (played["as ordered"]["pods_start"], played["as ordered"]["share_surviving"]) == (20, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("topology", "minutes", "nodes"),
     [
@@ -160,6 +161,7 @@ def test_pods_of_several_sizes_share_nodes() -> None:
     assert (stands["nodes_start"], stands["share_surviving"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_one_service_without_enough_pods_hides_no_other() -> None:
     bounded = API | {"replicas": {"min": 2, "max": 11}}
     found = plan(estate(services={"short": bounded}))
@@ -169,6 +171,7 @@ def test_one_service_without_enough_pods_hides_no_other() -> None:
     assert runs(found, "short")["as ordered"]["status"] == "GREEN"  # the maximum is raised
 
 
+@pytest.mark.slow
 def test_services_of_one_pool_are_judged_each() -> None:
     short = pooled()
     services = {name: service.model_dump() for name, service in short.services.items()}
@@ -194,6 +197,7 @@ def test_connections_stand_in_the_way() -> None:
     assert "max_connections of core-db" in stands["limits"]
 
 
+@pytest.mark.slow
 def test_requests_shed_do_not_queue_and_come_again_where_clients_retry() -> None:
     shed = runs(plan(estate({"dynamics": {"shed_above": 1.0}})))["as it stands"]
     assert (shed["backlog_p95"], shed["drain_min_p95"]) == (0, 0)
@@ -203,6 +207,7 @@ def test_requests_shed_do_not_queue_and_come_again_where_clients_retry() -> None
     assert retried["minutes_above_hard_p50"] > 2
 
 
+@pytest.mark.slow
 def test_the_share_that_survives_is_the_probability_below_the_pods_that_stand() -> None:
     stands = runs(plan(estate(sigma_log=0.2), 1.5, draws=1000))["as it stands"]
     # Ten pods serve 1,000 a second: 10 / 9 of the median of 900.
@@ -245,6 +250,7 @@ def test_without_the_flag_nothing_is_played() -> None:
     assert "services" not in found.meta["notes"]
 
 
+@pytest.mark.slow
 def test_a_plan_is_played_alike_again_and_read_as_it_was_saved(tmp_path: Path) -> None:
     topology = estate(sigma_log=0.2, services={"dark": {"calls": {"checkouts": 1}}})
     first, again = plan(topology, 1.6), plan(topology, 1.6)
@@ -313,6 +319,7 @@ def test_a_ramp_leads_through_the_hours_means_to_the_busiest_minute() -> None:
     assert len(rps) - peak - 4 == 4 * AFTER_MIN
 
 
+@pytest.mark.slow
 def test_a_flash_starts_with_the_busiest_minute_and_keeps_the_hours_mean() -> None:
     events = cm.Events.us_retail(2026, 2026).add("drop", "2026-11-30", tag="flash")
     fit = hourly(events)
@@ -323,8 +330,12 @@ def test_a_flash_starts_with_the_busiest_minute_and_keeps_the_hours_mean() -> No
     assert rps[start : start + 4] == pytest.approx(100)
     assert (rps[start] + 59 * rps[start + 4]) / 60 == pytest.approx(BUSY_PER_S)
     found = fit.plan(
-        [cm.Scenario(name="base")], start="2026-11-01", end="2026-12-17", draws=100, also=["event_hour"]
-    )
+        [cm.Scenario(name="base")],
+        start="2026-11-01",
+        end="2026-12-17",
+        draws=100,
+        also=["event_hour"],
+    )  # fmt: skip
     stands = runs(found)["as it stands"]
     # 16.7 requests a second keep the two pods of the minimum; the 100 of the flash fill one: no
     # pre-scale. Twenty times the work per request: 6 pods at rest, 20 at the flash.
@@ -334,8 +345,12 @@ def test_a_flash_starts_with_the_busiest_minute_and_keeps_the_hours_mean() -> No
     )
     model = cm.CapacityModel(heavy, events=events, given=fit.demand)
     found = model.declare(business_tz=TZ).plan(
-        [cm.Scenario(name="base")], start="2026-11-01", end="2026-12-17", draws=100, also=["event_hour"]
-    )
+        [cm.Scenario(name="base")],
+        start="2026-11-01",
+        end="2026-12-17",
+        draws=100,
+        also=["event_hour"],
+    )  # fmt: skip
     stands = runs(found)["as it stands"]
     assert (stands["pods_start"], stands["pre_scale_pods"]) == (6, 20)
     # A sync and the start of a pod before 20:00.

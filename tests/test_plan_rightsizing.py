@@ -403,7 +403,7 @@ def study(folder: Path, *lines: str) -> cm.Study:
 
 def test_a_study_right_sizes_unless_told_otherwise(tmp_path: Path) -> None:
     assert sized(study(tmp_path).plan())[0]["replicas"] == 12
-    off = study(tmp_path, "rightsizing: false").plan()
+    off = study(tmp_path, "also: []").plan()
     assert off.to_frame("rightsizing").empty
 
 

@@ -82,6 +82,7 @@ def primal_loss(
     return float(result.fun)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_reduction_loses_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -133,6 +134,7 @@ def test_lines_rise_with_load_and_never_cross(
     assert (there >= here).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=st.integers(0, 99))
 def test_permuting_scaling_and_an_idle_class_change_nothing_else(seed: int) -> None:
@@ -202,6 +204,7 @@ def of(fit: QuantileFit, service: str = "api") -> QuantileUsage:
     return usage
 
 
+@pytest.mark.slow
 def test_quantiles_hold_on_days_to_come() -> None:
     shares = []
     for seed in range(8):

@@ -128,6 +128,7 @@ def test_a6_shedding_five_percent_in_base() -> None:
     assert (shed.to_value, shed.status_after) == ("79.8", "AMBER")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("capacity", "p"), [(7200, 0.119), (7740, 0.05), (8196, 0.02), (8493, 0.01)]
 )

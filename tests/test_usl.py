@@ -244,6 +244,7 @@ def test_a_peak_beyond_the_range_is_said() -> None:
 N = np.array([1.0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     alpha=st.floats(0.001, 0.4),
@@ -260,6 +261,7 @@ def test_a_planted_curve_is_found_again(alpha: float, beta: float, gamma: float)
     np.testing.assert_allclose(theta, [alpha, beta, gamma], rtol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(order=st.permutations(range(len(SPECSDM91[0]))), unit=st.floats(1e-3, 1e3))
 def test_order_and_unit_of_the_rows_do_not_matter(order: list[int], unit: float) -> None:
@@ -270,6 +272,7 @@ def test_order_and_unit_of_the_rows_do_not_matter(order: list[int], unit: float)
     np.testing.assert_allclose(other, plain * [1, 1, unit], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_no_better_curve_is_in_the_box() -> None:
     """An optimiser of another kind, from the middle of the box, finds nothing lower."""
     for (n, x), _ in REFERENCE.values():
@@ -463,6 +466,7 @@ def test_a_pool_of_four_slots_is_a_bound_not_usl() -> None:
     assert "scaling_laws_disagree" not in found.findings.codes
 
 
+@pytest.mark.slow
 def test_real_curves_with_a_smooth_bend_stay_with_usl() -> None:
     for data in (CISCO, MYSQL["5.5"], MYSQL["5.7"]):
         found = compare_scaling(*data)
@@ -488,6 +492,7 @@ def test_leaving_one_out_by_hand() -> None:
     assert compare_scaling(n, x).get("amdahl").loo_rmse == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_users_who_think_are_a_finite_population() -> None:
     users = np.array([5.0, 10, 20, 30, 40, 50, 60, 80, 100])
     truth = np.array(

@@ -99,8 +99,8 @@ def event_hour_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     order = {name: k for k, name in enumerate(topology.services)}
     rows.sort(key=lambda row: order[row["service"]])
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    told = frame["pre_scale_from"].astype(object)
-    return frame.assign(pre_scale_from=told.where(told.notna(), ""), basis="assumed")
+    told = ["" if pd.isna(value) else str(value) for value in frame["pre_scale_from"]]
+    return frame.assign(pre_scale_from=told, basis="assumed")
 
 
 def _runs(solved: Solved, supply: Supply, demand: EventDemand) -> Iterator[_Run]:

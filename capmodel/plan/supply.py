@@ -141,7 +141,7 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
 def _placed(
     solved: Solved, scenario: str, name: str, row: HoldNeed
 ) -> tuple[PoolNodes, tuple[Mapping[str, Any], ...]]:
-    """Return the nodes that a hold row's path fills, every pod placed, and the sheet behind them."""
+    """Return the nodes that a hold row's path fills, every pod placed, and the sheet behind."""
     zones = solved.estate.topology.pools[name].zones
     at = at_need(solved, row)
     instant = pool_instant(at.estate, at.loads, name)
