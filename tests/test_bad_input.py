@@ -48,7 +48,6 @@ pools:
 """
 DECLARED_STUDY = """\
 business_tz: America/New_York
-also: []
 as_of: 2026-09-21
 horizon: {start: 2026-11-20, end: 2026-12-05}
 season: {start: 2026-11-23, end: 2026-12-02}
@@ -64,6 +63,7 @@ scenarios:
   low:
     probability: 0.2
     lift: {black_friday: {checkouts: 2.0}}
+also: []
 """
 PRICES = """\
 kind,region,engine,name,price_usd_per_hour,as_of,source
@@ -80,7 +80,6 @@ services:
 """
 MEASURED_STUDY = """\
 business_tz: America/New_York
-also: []
 horizon: {start: 2026-09-08, end: 2026-09-22}
 draws: 100
 topology: topology.yaml
@@ -90,6 +89,7 @@ events:
   add: [{name: launch, start: 2026-09-14, days: 2}]
 scenarios:
   base: {lift: {launch: {checkouts: 1.5}}}
+also: []
 """
 DAYS = 62  # local days, 2026-07-01 to 2026-08-31
 
@@ -600,6 +600,7 @@ def fails(*_: object, **__: object) -> str:
     raise DiskFullError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["to_html", "to_markdown", "write_csvs"])
 def test_writing_that_fails_midway_leaves_no_trace(
     step: str, plans: PlanSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -245,6 +245,7 @@ def test_replicas_max_below_the_need_is_red_with_the_number(tmp_path: Path) -> N
     assert (orders["from"], orders["to"]) == ("5", "9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "node", "text"),
     [

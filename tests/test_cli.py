@@ -64,7 +64,6 @@ policy: {surge: 0}
 """
 STUDY = """\
 business_tz: America/New_York
-also: []
 as_of: 2026-09-21
 horizon: {start: 2026-11-02, end: 2026-12-17}
 draws: 100
@@ -81,14 +80,15 @@ scenarios:
   low:
     probability: 0.2
     lift: {black_friday: {checkouts: 2.0}, cyber_monday: {checkouts: 2.2}}
+also: []
 """
 HISTORY = """\
 business_tz: America/New_York
-also: []
 horizon: {start: 2026-11-02, end: 2026-12-17}
 topology: topology.yaml
 history: {base: history.csv}
 scenarios: {base: {}}
+also: []
 """
 
 

@@ -168,6 +168,7 @@ def test_a_service_that_missed_an_event_borrows_that_event_only():
     assert rows.loc["black_friday", "basis"] == "fitted"
 
 
+@pytest.mark.slow
 def test_an_event_without_precedent_asks_for_a_lift():
     fit = Batched().fit(
         history_of({"checkouts": planted("2024-06-01", "2026-06-01")}),

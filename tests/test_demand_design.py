@@ -50,6 +50,7 @@ def dense(design: Design, rows: Rows) -> np.ndarray:
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["window", "windowed"])
 def test_every_pass_equals_the_dense_design(which, request):
     window = request.getfixturevalue(which)
@@ -150,6 +151,7 @@ def column_hours(window: Window, rows: Rows, event: str, term: int, date: str) -
     return np.asarray(x[int((np.datetime64(date) - DAYS[0]).astype(int))])
 
 
+@pytest.mark.slow
 def test_a_windowed_event_is_zero_outside_its_hours(windowed):
     for date, start, end in (("2023-11-24", 18, 22), ("2024-06-07", 10, 13)):
         mean = column_hours(windowed, windowed.rows, "flash_sale", 0, date)

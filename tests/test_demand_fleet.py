@@ -182,6 +182,7 @@ def test_bad_rows_are_set_aside_and_the_others_go_on(world, fit):
     assert forecast.to_frame()["service"].nunique() == 5
 
 
+@pytest.mark.slow
 def test_wrong_calls_say_what_to_do(world, fit):
     names, rows = world
     fit_fleet = partial(Batched().fit_fleet, start="2024-03-01", business_tz=TZ, events=calendar())

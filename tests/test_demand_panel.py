@@ -42,6 +42,7 @@ def lift(history: History) -> dict[str, Any]:
     return {str(key): value for key, value in table.loc["cyber_monday"].items()}
 
 
+@pytest.mark.slow
 def test_saturated_hours_are_lower_bounds(offered):
     """A season cut off at capacity: taken as measured it hides a third of the lift."""
     true = lift(history_of({"checkouts": offered}))["lift_x"]

@@ -135,6 +135,7 @@ def test_all_files_together_stay_within_ten_megabytes() -> None:
     assert sum(path.stat().st_size for path in files) <= 10_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["history", "minutes"])
 def test_values_have_four_significant_digits(name: str) -> None:
     frame = pd.read_parquet(SHOP / f"{name}.parquet")

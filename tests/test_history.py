@@ -386,6 +386,7 @@ def histories(draw):
     return pd.concat(parts, ignore_index=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(df=histories(), seed=st.integers(0, 2**32 - 1))
 def test_row_order_changes_nothing(df, seed):
@@ -400,6 +401,7 @@ def test_row_order_changes_nothing(df, seed):
     assert one.check() == other.check()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(df=histories())
 def test_frame_round_trip_is_the_identity(df):

@@ -72,6 +72,7 @@ def test_ten_percent_more_load_still_meets_every_rule(
     assert station.response_percentile(0.99, utilization=stressed) <= longest * near
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 64), st.floats(0.0, 5.0), st.floats(0.2, 5.0), st.floats(1.01, 20.0),
     st.floats(1.01, 3.0), st.floats(0.001, 1000.0),

@@ -156,6 +156,7 @@ def test_our_class_is_the_smallest_of_the_ladder_within_policy(bench, cases, k) 
     assert row["class_needed"] == f"db.r5.{sizes[vcpu]}large"
 
 
+@pytest.mark.slow
 def test_a_stated_interval_keeps_its_quantiles_and_its_draws_within_error(bench, cases) -> None:
     for low, mid, high, confidence in cases.INTERVALS:
         law = bench.stated(mid, high, confidence)

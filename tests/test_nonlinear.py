@@ -87,6 +87,7 @@ def test_straight_lines_stay_straight_under_outliers() -> None:
         assert test.advice == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "verdict"), [("smt", "convex"), ("gc", "convex"), ("batch", "concave")]
 )

@@ -362,6 +362,7 @@ def test_without_being_asked_both_frames_are_empty_and_named(by_hand: cm.PlanSet
     assert all(plan.to_frame(name).equals(by_hand.to_frame(name)) for name in same)
 
 
+@pytest.mark.slow
 def test_both_frames_are_saved_written_and_shown(tmp_path: Path) -> None:
     file = written(tmp_path, "krr.csv", HEADER, krr_line("0.1", 1.0))
     krr = cm.read_krr_csv(file, lookback_days=14)
@@ -401,12 +402,14 @@ def study(folder: Path, *lines: str) -> cm.Study:
     return cm.Study.read(written(folder, "study.yaml", STUDY, *lines))
 
 
+@pytest.mark.slow
 def test_a_study_right_sizes_unless_told_otherwise(tmp_path: Path) -> None:
     assert sized(study(tmp_path).plan())[0]["replicas"] == 12
     off = study(tmp_path, "also: []").plan()
     assert off.to_frame("rightsizing").empty
 
 
+@pytest.mark.slow
 def test_a_study_names_files_lookback_and_names(tmp_path: Path) -> None:
     written(
         tmp_path, "krr.csv", HEADER, krr_line("0.35", 1.0, owner="shop,web,20,0,Deployment,app")

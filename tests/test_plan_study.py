@@ -101,6 +101,7 @@ def test_wrong_windows_are_refused(tmp_path: Path, event: str, message: str) -> 
         Study.read(path).make_events(2026)
 
 
+@pytest.mark.slow
 def test_a_window_is_in_the_plan_and_the_plan_comes_back(tmp_path: Path) -> None:
     """A declared level has one peak minute a day, which may lie in the window: both lifts count."""
     plan = Study.read(written(tmp_path, STUDY)).plan()

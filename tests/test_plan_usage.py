@@ -111,6 +111,7 @@ def test_a_bent_cost_sizes_pods_by_the_line_that_holds_at_their_load() -> None:
     assert need[0] == pytest.approx(680 / 55, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_plan_with_a_bent_cost_sweeps_and_explains_both_lines() -> None:
     model = cm.CapacityModel(
         cm.Topology.model_validate(TOPOLOGY),

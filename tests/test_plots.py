@@ -251,6 +251,7 @@ def test_nothing_leaves_the_figure(frames, name):
             assert box.y1 <= page.y1 + 1, text.get_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_svg_is_one_element_that_loads_nothing(frames, name):
     svg = plots.figure_svg(name, frames, marks=MARKS, alt='the "ask" & more')
@@ -265,6 +266,7 @@ def test_svg_is_one_element_that_loads_nothing(frames, name):
     assert root.findall(f".//{{{SVG}}}text")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_svg_is_the_same_bytes_whatever_the_users_style(frames, name):
     once = plots.figure_svg(name, frames, marks=MARKS)

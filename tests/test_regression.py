@@ -268,6 +268,7 @@ def test_independent_rows_get_the_textbook_covariance() -> None:
         np.testing.assert_allclose(sandwich_covariance(design, y, fit), textbook, rtol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lift", [0.0, 1.2])
 @pytest.mark.parametrize(("phi", "days"), [(0.0, 30), (0.8, 30), (0.8, 120)])
 def test_intervals_by_day_hold_under_autocorrelated_noise_and_batches(

@@ -315,6 +315,7 @@ def test_frames_with_columns_and_no_rows_are_empty_too(frames):
     assert once == report.to_html({}, title="Empty", headline=[], provenance={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(plan_frames.make_frames()))
 def test_any_frame_may_be_missing(frames, name, monkeypatch):
     # Drawing is not what is tested here, and it takes the time.

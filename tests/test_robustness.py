@@ -261,6 +261,7 @@ def test_a_topology_without_demand_is_refused():
     assert "no driver and no service" in text
 
 
+@pytest.mark.slow
 def test_calls_of_zero_compare_nothing_with_a_service_s_own_history(tmp_path):
     """The own history of `api` is forecast, while its callers are declared never to call it."""
     times = pd.date_range("2025-01-06", "2026-11-09", freq="h", tz="UTC", inclusive="left")
@@ -423,6 +424,7 @@ def test_a_missing_default_of_max_connections_is_computed_from_memory(tmp_path):
     assert row(plan, "assumptions", name="max_connections of db")["value"] == "10400"
 
 
+@pytest.mark.slow
 def test_with_pools_a_missing_default_is_computed_from_memory_and_says_so(tmp_path):
     pooled = {"api": {"reads": 30, "pool_max": 5}}
     plan = planned(changed(databases__db={**MYSQL, "used_by": pooled}), tmp_path)

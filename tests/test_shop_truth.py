@@ -237,6 +237,7 @@ def test_the_deploy_is_dated_and_sized_and_no_other_is_claimed(shop_fit: Capacit
     assert others == [("underwriting", "cpu_cores")]
 
 
+@pytest.mark.slow
 def test_growth_is_last_cyber_monday_times_the_scenario(
     shop_study: Study, demand: DemandFit
 ) -> None:
@@ -586,6 +587,7 @@ def test_the_ladder_shows_first_what_breaks_first(shop_plans: PlanSet) -> None:
     assert f"First to break: {first['node']}" in shop_plans.headline().splitlines()[0]
 
 
+@pytest.mark.slow
 def test_a_loaded_plan_answers_like_the_plan_it_was_saved_from(
     shop_plans: PlanSet, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_a3_queries_follow_from_the_callers(reference_plan):
     assert steps["usage, P50 of the season"] == pytest.approx(cores, rel=MINUTE_EXACT)
 
 
+@pytest.mark.slow
 def test_a3_says_what_the_hourly_mean_would_miss(reference_plan):
     assert reference_plan.meta["peak_basis"] == "minute"
     note = reference_plan.meta["notes"]["demand"]
@@ -329,6 +330,7 @@ def test_a10_a_higher_growth_changes_nodes_money_and_quota(proportional_dir):
     assert old.diff(Study.read(path).plan()).empty
 
 
+@pytest.mark.slow
 def test_a10_the_same_study_gives_the_same_bytes(clean_study, clean_plan, tmp_path, capsys):
     assert clean_study.plan().to_json() == clean_plan.to_json()
     with pytest.raises(SystemExit, match="0"):
