@@ -139,6 +139,21 @@ def test_the_declared_minimum_asks_where_no_row_does(certain: PlanSet) -> None:
     assert "no_evidence" in findings.loc[findings["service"] == "unknown", "code"].tolist()
 
 
+def test_no_window_of_the_season_takes_more_than_the_season_s_order() -> None:
+    """The zone row orders more than the risk asks, so risk is left for the quieter windows."""
+    demand = given(p10=0.85, p90=1.3)
+    plans = plan(demand=demand, draws=400)
+    services = plans.to_frame("services").query("scenario == 'mixture'").set_index("service")
+    ordered = services["replicas_needed"].to_dict()
+    ordered["general"] = plans.to_frame("nodes").query("scenario == 'mixture'")["required"].iloc[0]
+    frame = plans.to_frame("schedule")
+    most = frame["unit"].map(ordered)
+    assert (frame["units"] <= most).all()
+    assert (frame["units"] == most).any()
+    assert (frame["units"] < most).any()
+    assert (frame["p_any"] <= 0.05).all()
+
+
 def test_days_outside_the_season_are_scheduled_too() -> None:
     inside = plan(season=("2026-11-16", "2026-11-25"))
     assert units(inside, "api") == [108, 108, 213, 267, 108]

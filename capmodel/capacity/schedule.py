@@ -12,17 +12,21 @@ Shapes: S scenarios, D draws, W windows, Q quantiles.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.union import TAIL, union_sizes
 
 if TYPE_CHECKING:
     from capmodel.topology import Hold
 
 __all__ = ["Ask", "Need", "WindowSizes", "exceedance", "mixture_values", "window_sizes"]
+
+CAPPED: Final = 0.8
+"""Share of a tier's risk that the season's order may leave for windows to be held below it."""
 
 SPARE: Final = 0.05
 """Share of a tier's risk for all windows together that other rows hold anyway [ratio]."""
@@ -56,6 +60,14 @@ class Ask:
     """Units to provision for a need under a row."""
     least: float = 0.0
     """Declared minimum [pods or nodes]."""
+    most: np.ndarray | float = np.inf
+    """What is ordered for the whole season, shape (W,), inf for windows outside of it: no window
+    takes more where the risk allows it."""
+
+    def most_of(self, window: int) -> float:
+        """Return what is ordered in a window; inf where nothing is."""
+        most = np.asarray(self.most)
+        return float(most[window] if most.ndim else most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +120,8 @@ def window_sizes(
     windows of all services and pools, by :func:`capmodel.capacity.union.union_sizes`. A window
     that the fixed rows hold anyway needs no share: those least likely above them, by
     :func:`exceedance`, are left out while their sum is at most ``SPARE * risk``, which is taken off
-    the risk of the rest.
+    the risk of the rest. Where the season's order itself leaves at most ``CAPPED * risk``, no
+    window takes more than that order, and the others share what is left of the risk.
 
     Parameters
     ----------
@@ -140,13 +153,34 @@ def window_sizes(
         spent += held
     opened, left_out = _without_the_held(opened, SPARE * risk - spent)
     spent += left_out
+    beyond = _beyond_the_order(asks, opened, weights)
+    capped = beyond <= CAPPED * risk
+    spent += beyond if capped else 0.0
     p_any = np.nan
     for hold in dict.fromkeys(hold for hold in holds if hold.quantile == "1-risk"):
         members = [one for one in opened if one.hold == hold]
         beside = others if hold.at_saturation else ()
         union = _share(asks, rows, members, beside, weights=weights, risk=risk - spent)
         p_any = spent + union if hold.at_saturation else p_any
-    return [_required(ask, own) for ask, own in zip(asks, rows, strict=True)], float(p_any)
+    sizes = [_required(ask, own) for ask, own in zip(asks, rows, strict=True)]
+    if capped:
+        sizes = [
+            replace(size, units=np.minimum(size.units, ask.most))
+            for ask, size in zip(asks, sizes, strict=True)
+        ]
+    return sizes, float(p_any)
+
+
+def _beyond_the_order(asks: Sequence[Ask], opened: Sequence[_Open], weights: np.ndarray) -> float:
+    """Return how often any window needs more than what is ordered for the season."""
+    over = [
+        ceil_units(one.need) > asks[one.ask].most_of(one.window)
+        for one in opened
+        if one.hold.at_saturation and np.isfinite(asks[one.ask].most_of(one.window))
+    ]
+    if not over:
+        return 0.0
+    return float(weights @ np.logical_or.reduce(over).mean(axis=1))
 
 
 def _rows_of(

@@ -90,7 +90,11 @@ def make_schedule(solved: Solved, supply: Supply) -> Schedule:
     sizes: list[WindowSizes] = []
     p_any: dict[int, float] = {}
     for tier, risk in solved.risks.items():
-        asks = [_pods(solved, n, windows) for n in solved.needs.pods if topology.tier_of(n) == tier]
+        asks = [
+            _pods(solved, supply, n, windows)
+            for n in solved.needs.pods
+            if topology.tier_of(n) == tier
+        ]
         asks += [
             _nodes(solved, supply, n, windows)
             for n in solved.needs.nodes
@@ -127,7 +131,7 @@ def _index(days: tuple[int, ...]) -> slice | list[int]:
     return slice(days[0], days[-1] + 1) if consecutive else list(days)
 
 
-def _pods(solved: Solved, name: str, windows: Sequence[Window]) -> Ask:
+def _pods(solved: Solved, supply: Supply, name: str, windows: Sequence[Window]) -> Ask:
     """Return a service's ask: pods are proportional to the load, so its window peaks suffice."""
     estate = solved.estate
     service = estate.topology.services[name]
@@ -141,7 +145,17 @@ def _pods(solved: Solved, name: str, windows: Sequence[Window]) -> Ask:
     def whole(need: float, hold: Hold) -> float:
         return whole_pods(need, hold, zones=zones)
 
-    return Ask("pods", name, needs, whole, least=float(service.replicas.min))
+    most = _ordered(solved, windows, supply.services[MIXTURE, name].replicas)
+    return Ask("pods", name, needs, whole, least=float(estate.services[name].minimum), most=most)
+
+
+def _ordered(solved: Solved, windows: Sequence[Window], units: float) -> np.ndarray:
+    """Return what is ordered in each window: the season's units in those of the season alone."""
+    season = solved.season
+    inside = [
+        season.start <= min(window.days) and max(window.days) < season.end for window in windows
+    ]
+    return np.where(inside, units, np.inf)
 
 
 def _proportional(loads: np.ndarray, rate: np.ndarray) -> Need:
@@ -166,7 +180,8 @@ def _nodes(solved: Solved, supply: Supply, name: str, windows: Sequence[Window])
     def whole(need: float, hold: Hold) -> float:
         return whole_nodes(need / zones, hold, zones=zones)
 
-    return Ask("nodes", name, needs, whole)
+    most = _ordered(solved, windows, float(supply.pools[MIXTURE, name].placed.nodes))
+    return Ask("nodes", name, needs, whole, most=most)
 
 
 def packing_x(solved: Solved, supply: Supply, pool: str) -> float:
