@@ -160,6 +160,28 @@ def test_storage_fills_up_on_a_day_and_is_ordered_before_the_freeze() -> None:
     assert "gp3_step_in_freeze" in codes  # crossing 400 GiB copies all data
 
 
+def test_a_reader_that_applies_less_than_is_written_falls_behind() -> None:
+    cores = {"cpu_cores": {"per_read": 0.0001, "per_write": 0.008}}
+    database = {**MYSQL, "class": "db.r6g.xlarge", "readers": 1, "usage": cores}
+    plans = plan(topology(database))
+    limit = row(plans, "limits", node="db", limit="applier")
+    # 200 writes of 8 ms, half of it again on the reader (assumed), by one thread: 0.8 of it.
+    assert (limit["peak_p50"], limit["hard"]) == (pytest.approx(0.8), 1)
+    two = row(plan(topology({**database, "apply_x": 0.7})), "remedies", node="db", limit="applier")
+    assert (two["remedy"], two["from"], two["to"]) == ("apply in parallel", "1", "2")
+
+
+def test_storage_autoscaling_waits_six_hours_and_a_cold_cache_minutes() -> None:
+    storage = {"gib": 400, "used_gib": 200, "gib_per_day": 600, "max_gib": 65536}
+    cores = {"cpu_cores": {"per_read": 0.003, "per_write": 0.0}}
+    database = {**MYSQL, "storage": storage, "usage": cores, "working_set_gib": 96}
+    told = plan(topology(database)).to_frame("findings").set_index("code")["message"]
+    # (40 + 40) GiB in six hours: 13.3 an hour; 600 a day are 25.
+    assert told["storage_autoscaling_too_slow"].startswith("grows by 25 GiB an hour")
+    assert "survives 13.3" in told["storage_autoscaling_too_slow"]
+    assert "96 GiB at" in told["warm_up"]
+
+
 def test_growth_by_writes_needs_hours() -> None:
     storage = {"gib": 500, "used_gib": 300, "kib_per_write": 2.0}
     with pytest.raises(cm.InputError, match="busiest minute, of which no mean of a day follows"):

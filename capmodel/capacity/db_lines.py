@@ -104,25 +104,17 @@ def database_lines(
             policy_x=policy.database_cpu_cores,
             source=where,
         )
+    if cores is not None and database.readers and engine_rules(database.engine).binlog:
+        lines["applier"] = DatabaseLine(
+            use=scaled(cores, read_x=0.0, write_x=_apply_x(database), idle_x=0.0),
+            unit="threads",
+            hard=float(database.appliers),
+            policy_x=policy.database_io,
+            source="topology, appliers: a reader that applies less than is written falls behind",
+        )
     if operations is not None and engine_rules(database.engine).own_volume:
         writer = scaled(operations, read_x=1.0 - on_readers, write_x=1.0)
-        held = storage_limits(db_class, database.storage)
-        by = {"volume": f"topology, storage of {db_class.name}", "instance": where, "": where}
-        lines["iops"] = DatabaseLine(
-            use=writer,
-            unit="1/s",
-            hard=math.nan if held.iops is None else held.iops,
-            policy_x=policy.database_io,
-            source=by[held.iops_binding],
-        )
-        mib = _IO_KIB / 1024.0
-        lines["throughput_mib"] = DatabaseLine(
-            use=scaled(writer, read_x=mib, write_x=mib, idle_x=mib),
-            unit="MiB/s",
-            hard=math.nan if held.throughput_mib is None else held.throughput_mib,
-            policy_x=policy.database_io,
-            source=by[held.throughput_binding],
-        )
+        lines |= _storage_lines(writer, database, db_class, policy_x=policy.database_io)
     if network is not None and db_class.network_gbps is not None:
         gbit = 1e-3
         lines["network_gbps"] = DatabaseLine(
@@ -135,12 +127,42 @@ def database_lines(
     return lines
 
 
+def _storage_lines(
+    writer: DatabaseUse, database: Database, db_class: DbClass, *, policy_x: float
+) -> dict[str, DatabaseLine]:
+    """Return operations and throughput of the writer's volume, on the baseline of its instance."""
+    held = storage_limits(db_class, database.storage)
+    catalog = f"catalog, {db_class.name}"
+    by = {"volume": "topology, storage of the database", "instance": catalog, "": catalog}
+    mib = _IO_KIB / 1024.0
+    return {
+        "iops": DatabaseLine(
+            use=writer,
+            unit="1/s",
+            hard=math.nan if held.iops is None else held.iops,
+            policy_x=policy_x,
+            source=by[held.iops_binding],
+        ),
+        "throughput_mib": DatabaseLine(
+            use=scaled(writer, read_x=mib, write_x=mib, idle_x=mib),
+            unit="MiB/s",
+            hard=math.nan if held.throughput_mib is None else held.throughput_mib,
+            policy_x=policy_x,
+            source=by[held.throughput_binding],
+        ),
+    }
+
+
 def _hottest_reader(database: Database, cores: DatabaseUse) -> DatabaseUse:
     """Return the cores of the hottest reader: its share of the reads, and every write applied."""
-    prior = engine_rules(database.engine).apply_x
-    apply_x = prior if database.apply_x is None else database.apply_x
     share = database.reads_on_readers * database.reader_skew_x / database.readers
-    return scaled(cores, read_x=share, write_x=apply_x)
+    return scaled(cores, read_x=share, write_x=_apply_x(database))
+
+
+def _apply_x(database: Database) -> float:
+    """Return the write CPU that a reader repeats, of the writer's: declared, or the prior."""
+    prior = engine_rules(database.engine).apply_x
+    return prior if database.apply_x is None else database.apply_x
 
 
 def queries_of(

@@ -12,15 +12,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 from capmodel.catalog.rows import DbClass, Key, Kind, NodeType, Row, parse_rows
+from capmodel.catalog.tables import age_findings
 from capmodel.errors import CapmodelError, InputError, nearest
 
 if TYPE_CHECKING:
     from capmodel.schema import Findings
 
-__all__ = ["STALE_AFTER_DAYS", "Catalog"]
+__all__ = ["Catalog"]
 
-STALE_AFTER_DAYS: Final = 180
-"""Age of a price at a plan's as-of date [days] above which it is reported as stale."""
 
 _BUILT_IN: Final[tuple[tuple[str, Kind], ...]] = (
     ("node_types.csv", "node"),
@@ -171,36 +170,14 @@ class Catalog:
         Findings
             Codes ``stale_price`` (older than 180 days) and ``price_after_as_of``, as warnings.
         """
-        # The schema module brings numpy; a lookup of prices does not need it.
-        from capmodel.schema import Finding, Findings  # noqa: PLC0415
-
-        items = []
-        for row in sorted(set(used), key=lambda row: row.key):
-            age = (as_of - row.as_of).days
-            if 0 <= age <= STALE_AFTER_DAYS:
-                continue
-            late = age < 0
-            text = (
-                f"is dated {-age} days after the plan's date {as_of}"
-                if late
-                else f"is {age} days old at {as_of}; more than {STALE_AFTER_DAYS} is stale"
-            )
-            items.append(
-                Finding(
-                    code="price_after_as_of" if late else "stale_price",
-                    severity="warning",
-                    service="",
-                    message=f"the price of {row.name} ({row.as_of}, {row.source}) {text}",
-                    data={
-                        "region": row.region,
-                        "name": row.name,
-                        "as_of": row.as_of.isoformat(),
-                        "age_days": age,
-                        "source": row.source,
-                    },
-                )
-            )
-        return Findings(tuple(items))
+        return age_findings(
+            (
+                (row, f"the price of {row.name}", {"region": row.region, "name": row.name})
+                for row in set(used)
+            ),
+            as_of=as_of,
+            of="price",
+        )
 
     def _unknown(self, name: str, noun: str, known: list[str], *, where: str) -> CapmodelError:
         if not known:

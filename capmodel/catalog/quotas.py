@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
-from capmodel.catalog.lookup import STALE_AFTER_DAYS
+from capmodel.catalog.tables import age_findings, by_column, header_problems
 from capmodel.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -203,38 +203,18 @@ class Quotas:
         Findings
             Codes ``stale_quota`` (older than 180 days) and ``quota_after_as_of``, as warnings.
         """
-        # The schema module brings numpy; a lookup does not need it.
-        from capmodel.schema import Finding, Findings  # noqa: PLC0415
-
-        items = []
-        for row in sorted(set(used), key=lambda row: row.key):
-            age = (as_of - row.as_of).days
-            if 0 <= age <= STALE_AFTER_DAYS:
-                continue
-            late = age < 0
-            text = (
-                f"is dated {-age} days after the plan's date {as_of}"
-                if late
-                else f"is {age} days old at {as_of}; more than {STALE_AFTER_DAYS} is stale"
-            )
-            items.append(
-                Finding(
-                    code="quota_after_as_of" if late else "stale_quota",
-                    severity="warning",
-                    service="",
-                    message=f"the limit {row.service} {row.name} ({row.as_of}, {row.source}) "
-                    f"{text}",
-                    data={
-                        "region": row.region,
-                        "service": row.service,
-                        "name": row.name,
-                        "as_of": row.as_of.isoformat(),
-                        "age_days": age,
-                        "source": row.source,
-                    },
+        return age_findings(
+            (
+                (
+                    row,
+                    f"the limit {row.service} {row.name}",
+                    {"region": row.region, "service": row.service, "name": row.name},
                 )
-            )
-        return Findings(tuple(items))
+                for row in set(used)
+            ),
+            as_of=as_of,
+            of="quota",
+        )
 
 
 def _parse(
@@ -243,7 +223,7 @@ def _parse(
     """Return the rows of CSV text by key, all problems collected and raised once."""
     reader = csv.reader(lines)
     header = [cell.strip() for cell in next(reader, [])]
-    problems = _header_problems(header, where=f"{name}:1")
+    problems = header_problems(header, known=_COLUMNS, needed=_NEEDED, where=f"{name}:1")
     units = {key[1:]: row.unit for key, row in (base or {}).items()}
     rows: dict[QuotaKey, Quota] = {}
     for cells in reader if not problems else ():
@@ -251,7 +231,7 @@ def _parse(
             continue
         where = f"{name}:{reader.line_num}"
         try:
-            row = _row([cell.strip() for cell in cells], header, where=where)
+            row = _row(by_column(cells, header, where=where), where=where)
             unit = units.setdefault(row.key[1:], row.unit)
             if unit != row.unit:
                 raise InputError.of(
@@ -278,41 +258,7 @@ def _parse(
     return rows
 
 
-def _header_problems(header: list[str], *, where: str) -> list[Problem]:
-    problems = []
-    for column in header:
-        if column not in _COLUMNS:
-            close = nearest(column, _COLUMNS)
-            problems.append(
-                Problem(
-                    where=where,
-                    got=f'unknown column "{column}"',
-                    expected=f"columns out of: {', '.join(_COLUMNS)}",
-                    do=f'Did you mean "{close}"?' if close else "Remove the column.",
-                )
-            )
-    missing = [column for column in _NEEDED if column not in header]
-    if missing or len(set(header)) != len(header):
-        problems.append(
-            Problem(
-                where=where,
-                got=f"no column {', '.join(missing)}" if missing else "a column more than once",
-                expected=f"the columns {', '.join(_NEEDED)}, each once",
-                do="Correct the header line.",
-            )
-        )
-    return problems
-
-
-def _row(cells: list[str], header: list[str], *, where: str) -> Quota:
-    if len(cells) != len(header):
-        raise InputError.of(
-            where,
-            got=f"{len(cells)} cells",
-            expected=f"{len(header)}, one for each column of the header",
-            do="Quote text that holds commas, and keep empty cells.",
-        )
-    row = dict(zip(header, cells, strict=True))
+def _row(row: Mapping[str, str], *, where: str) -> Quota:
     empty = [column for column in _NEEDED if not row[column]]
     if empty:
         raise InputError.of(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
+from capmodel.catalog.tables import by_column, header_problems
 from capmodel.errors import InputError, Problem, nearest
 
 __all__ = ["DbClass", "Key", "Kind", "NodeType", "Row", "parse_rows"]
@@ -161,8 +162,8 @@ def parse_rows(
             continue
         where = f"{name}:{reader.line_num}"
         try:
-            by_column = _by_column(cells, header, where=where)
-            row = _row(by_column, where=where, kind=kind, base=base or {})
+            named = by_column(cells, header, where=where)
+            row = _row(named, where=where, kind=kind, base=base or {})
         except InputError as error:
             problems += error.problems
             continue
@@ -182,55 +183,11 @@ def parse_rows(
     return rows
 
 
-def _by_column(cells: list[str], header: list[str], *, where: str) -> dict[str, str]:
-    if len(cells) != len(header):
-        raise InputError.of(
-            where,
-            got=f"{len(cells)} cells",
-            expected=f"{len(header)}, one for each column of the header",
-            do="Quote text that holds commas, and keep empty cells.",
-        )
-    return dict(zip(header, (cell.strip() for cell in cells), strict=True))
-
-
 def _header_problems(header: list[str], *, name: str, kind: Kind | None) -> list[Problem]:
     needed = [*_ALWAYS, *(() if kind else ("kind",))]
     shapes = [column for k in KINDS for column in (*_SHAPE[k], *_OPTIONAL_SHAPE[k])]
     known = dict.fromkeys([*needed, "kind", "engine", *shapes, *_NOTES])
-    where = f"{name}:1"
-    problems = []
-    for column in header:
-        if column not in known:
-            close = nearest(column, known)
-            problems.append(
-                Problem(
-                    where=where,
-                    got=f'unknown column "{column}"',
-                    expected=f"columns out of: {', '.join(known)}",
-                    do=f'Did you mean "{close}"?' if close else "Remove the column.",
-                )
-            )
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        problems.append(
-            Problem(
-                where=where,
-                got=f"column {', '.join(twice)} more than once",
-                expected="each column once",
-                do="Remove the surplus column.",
-            )
-        )
-    missing = [column for column in needed if column not in header]
-    if missing:
-        problems.append(
-            Problem(
-                where=where,
-                got=f"no column {', '.join(missing)}" if header else "an empty file",
-                expected=f"the columns {', '.join(needed)}",
-                do="Add the header line and these columns.",
-            )
-        )
-    return problems
+    return header_problems(header, known=known, needed=needed, where=f"{name}:1")
 
 
 def _row(

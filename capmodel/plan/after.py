@@ -70,7 +70,7 @@ def hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
     if limit.name == "reader_cpu_cores":
         # More readers share the reads: the hottest one's bound grows in proportion.
         return need.ordered.vcpu * need.readers / max(database.readers, 1)
-    if need.ordered.name == database.db_class:
+    if need.ordered.name == database.db_class or limit.name == "applier":
         return limit.hard
     return _of_class(limit, database, need.ordered)
 

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capmodel.capacity.db_autoscaling import fastest_fill_gib_per_h
 from capmodel.capacity.db_failures import DbFailure, after_failure
-from capmodel.capacity.db_season import extended_support
-from capmodel.capacity.db_storage import gp3_step_findings
+from capmodel.capacity.db_season import extended_support, warm_up_s
+from capmodel.capacity.db_storage import gp3_step_findings, storage_limits
+from capmodel.capacity.evaluate import storage_usage
+from capmodel.capacity.risk import mixture_quantile
 from capmodel.errors import InputError
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.size_databases import outgrown_day
 from capmodel.schema import Finding
 
 if TYPE_CHECKING:
+    from capmodel.catalog import DbClass
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
@@ -27,6 +31,7 @@ DATABASE_COLUMNS = [
     "readers_needed", "cpu_cores_p50", "cpu_utilization_p50", "connections_p50", "max_connections",
     "binding", "tightest", "tightest_x", "unchecked", "rejected",
 ]  # fmt: skip
+HOURS_A_DAY = 24.0
 ROUND_GIB = 10.0
 """Storage is ordered in this step [GiB]."""
 
@@ -75,6 +80,8 @@ def database_findings(solved: Solved, supply: Supply) -> list[Finding]:
             found.append(_outgrown(solved, name, need.sizing.reason))
         found += _without_failover(solved, name, need.readers)
         found += _storage(solved, name)
+        found += _too_fast_to_grow(solved, name)
+        found += _warm_up(solved, name, need.ordered)
         if database.version is not None:
             found += _support(solved, name, 1 + need.readers + database.standby)
     return found
@@ -118,7 +125,7 @@ def storage_needed(solved: Solved, name: str) -> float | None:
     if path is None or volume is None:
         return None
     sizes = solved.sizes[path.limit.tier].sizes
-    p50 = float(np.median(path.season_peak))
+    p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)])
     needed = max(p50 / path.limit.policy_x, sizes[path.limit.key])
     return float(np.ceil(max(needed, volume.gib) / ROUND_GIB - 1e-9) * ROUND_GIB)
 
@@ -139,6 +146,42 @@ def _storage(solved: Solved, name: str) -> list[Finding]:
             crosses_on=in_place,
         )
     )
+
+
+def _too_fast_to_grow(solved: Solved, name: str) -> list[Finding]:
+    """Tell where storage autoscaling, which waits six hours, cannot follow the season's growth."""
+    volume = solved.estate.topology.databases[name].storage
+    if volume is None or volume.max_gib is None or volume.used_gib is None:
+        return []
+    as_of = np.datetime64(solved.request.as_of)
+    days = [storage_usage(solved.estate, load, name, as_of) for load in solved.futures.loads]
+    growth = np.stack([np.diff(d[:, solved.season.days], axis=1).max(axis=1) for d in days])
+    weights = solved.request.weights
+    rate = float(growth[mixture_quantile(growth, 0.95, weights)]) / HOURS_A_DAY
+    survived = float(fastest_fill_gib_per_h(volume.gib, rate_gib_per_h=0.0))
+    if rate <= survived:
+        return []
+    message = (
+        f"grows by {rate:.3g} GiB an hour on its fastest day (P95); autoscaling of {volume.gib:g} "
+        f"GiB that was quiet before survives {survived:.3g}: allocate before the season"
+    )
+    return [Finding("storage_autoscaling_too_slow", "warning", name, message)]
+
+
+def _warm_up(solved: Solved, name: str, ordered: DbClass) -> list[Finding]:
+    """Tell how long the cache refills after a change of class, where the working set is known."""
+    database = solved.estate.topology.databases[name]
+    if database.working_set_gib is None or ordered.name == database.db_class:
+        return []
+    sustained = storage_limits(ordered, database.storage).throughput_mib
+    if sustained is None or not np.isfinite(sustained):
+        return []
+    seconds = float(warm_up_s(database.working_set_gib, read_mib_per_s=sustained))
+    message = (
+        f"after the change to {ordered.name} its cache is cold: {database.working_set_gib:g} GiB "
+        f"at {sustained:.4g} MiB/s take {seconds / 60:.3g} minutes"
+    )
+    return [Finding("warm_up", "info", name, message, {"seconds": seconds})]
 
 
 def _last_day_below(solved: Solved, name: str) -> dt.date:

@@ -12,8 +12,9 @@ from capmodel.capacity.databases import status_of
 from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.capacity.quota_relief import QuotaPressure, quota_remedies
 from capmodel.capacity.remedies import Remedy
+from capmodel.capacity.replicas import SLACK
 from capmodel.capacity.risk import mixture_quantile
-from capmodel.plan.after import quota_ask, quota_needed
+from capmodel.plan.after import hard_after, quota_ask, quota_needed
 from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for path in solved.paths:
         limit = path.limit
-        if not math.isfinite(limit.hard) or limit.node in solved.estate.topology.databases:
+        if not math.isfinite(limit.hard) or limit.kind in {"database_cores", "connections"}:
             continue
         p50 = float(
             path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)]
         )
-        if limit.kind in RAISED_BY_OTHERS:
+        if limit.kind in {"database", "storage"}:
+            found = _of_instances(solved, supply, path, p50)
+        elif limit.kind in RAISED_BY_OTHERS:
             found = _of_somebody_else(solved, path, p50)
         elif limit.kind == "throttling":
             found = _without_limit(solved, path, p50)
@@ -116,6 +119,37 @@ def _without_limit(solved: Solved, path: LimitPaths, p50: float) -> tuple[Remedy
             basis=limit.basis,
         ),
     )
+
+
+def _of_instances(
+    solved: Solved, supply: Supply, path: LimitPaths, p50: float
+) -> tuple[Remedy, ...]:
+    """Return what of the orders relieves a database's instances, where they need relief."""
+    limit, sizes = path.limit, solved.sizes[path.limit.tier].sizes
+    if p50 <= limit.policy and sizes[limit.key] <= limit.hard:
+        return ()
+    database = solved.estate.topology.databases[limit.node]
+    need = supply.databases.needs[MIXTURE, limit.node]
+    after = hard_after(solved, supply, path)
+    words, values = "change the class", (database.db_class, need.ordered.name)
+    if limit.kind == "storage":
+        words, values = "allocate more storage", (f"{limit.hard:g}", f"{after:g}")
+    elif limit.name == "applier":
+        after = float(max(math.ceil(p50 / limit.policy_x - SLACK), database.appliers))
+        words, values = "apply in parallel", (f"{database.appliers}", f"{after:g}")
+    elif need.readers > database.readers:
+        words, values = "add readers", (f"{database.readers}", f"{need.readers}")
+    remedy = Remedy(
+        remedy=words,
+        from_value=values[0],
+        to_value=values[1],
+        utilization_after=p50 / after,
+        status_after=status_of(p50 / after, policy_x=limit.policy_x),
+        usd_season=None,
+        lead_days=0,
+        basis=limit.basis,
+    )
+    return (remedy,)
 
 
 def _of_ours(solved: Solved, supply: Supply, path: LimitPaths, p50: float) -> tuple[Remedy, ...]:

@@ -28,9 +28,11 @@ NOUNS: Final[Mapping[str, str]] = {
     "usage": "limit",
     "reader_cpu_cores": "reader CPU",
     "iops": "IOPS",
+    "applier": "replica appliers",
     "throughput_mib": "throughput",
     "network_gbps": "network",
     "storage_gib": "storage",
+    "throttling": "CPU throttling",
     "addresses": "addresses",
 }
 

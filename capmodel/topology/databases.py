@@ -87,6 +87,8 @@ class Database(Spec):
     apply_x: Annotated[float, Field(ge=0, le=1)] | None = None
     """Write CPU that every reader repeats, of the writer's [ratio]; None: the engine's prior, 0.5
     on RDS and 0 on Aurora (`assumed`)."""
+    appliers: Annotated[int, Field(ge=1)] = 1
+    """Threads with which each RDS reader applies the writer's log."""
     standby: bool = False
     """Multi-AZ of RDS: a standby that serves no reads."""
     zones: Annotated[int, Field(ge=1)] = 3
