@@ -196,6 +196,7 @@ def test_more_load_failures_or_skew_never_need_fewer_readers(
     assert readers(reads, writes, lost, more) >= base
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(readers=st.integers(0, 14), zones=st.integers(1, 4), lost=st.integers(0, 3))
 def test_one_more_reader_never_leaves_fewer(readers: int, zones: int, lost: int) -> None:

@@ -184,6 +184,7 @@ def _least(drawn: list[tuple[float, float, int]]) -> float:
     raise AssertionError("the enumeration is too short")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20, derandomize=True)
 @given(drawn=TINY)
 def test_tiny_pools_reach_the_optimum_of_enumeration(drawn: list[tuple[float, float, int]]) -> None:

@@ -242,6 +242,7 @@ def test_shedding_refuses_above_its_share_and_keeps_no_backlog() -> None:
     assert (hour.minutes_above_hard.item(), hour.largest_backlog.item()) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempts", [1, 2, 3, 5])
 def test_retries_settle_at_the_closed_form(attempts) -> None:
     # Ten times the capacity is offered and the rest shed; in the steady state the calls of a tick

@@ -210,6 +210,7 @@ def test_any_steady_load_settles_without_oscillation(target, rps) -> None:
     assert path[-1] == 1 or rps * 0.01 / (path[-1] - 1) >= target * 0.9 - 1e-9
 
 
+@pytest.mark.slow
 @given(clusters())
 def test_without_demand_nothing_is_above_hard(estate) -> None:
     hour = simulate(estate, np.zeros((2, 24, 3)))

@@ -70,6 +70,7 @@ def test_records_of_independent_limits() -> None:
     assert short.p_any == left_out_risk(needs[0], ALONE, 1.0)
 
 
+@pytest.mark.slow
 def test_the_in_sample_level_is_worth_less_than_it_says_and_the_left_out_draws_say_so() -> None:
     """Mean of 8 sizings on 1,000 draws, each judged on 10,000 others."""
     later = planted(999, 10_000)

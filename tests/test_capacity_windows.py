@@ -166,6 +166,7 @@ def test_nodes_round_per_zone_and_infeasible_days_are_inf() -> None:
     assert daily_units(found.required(), 2).tolist() == [9, np.inf]
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 30), k=st.sampled_from([1.0, 1.3, 4.0]))
 def test_monotone_in_demand_and_deterministic(seed: int, k: float) -> None:
     days = season(seed, 60)

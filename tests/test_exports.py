@@ -702,6 +702,7 @@ def test_every_unit_of_the_plan_is_in_a_file_or_in_the_list(view):
             assert unit in text or unit in listed
 
 
+@pytest.mark.slow
 def test_a_loaded_plan_exports_the_same(plan, tmp_path):
     plan.save(tmp_path / "plan.json")
     assert exports(cm.load_plan(tmp_path / "plan.json"), NAMES) == exports(plan, NAMES)
@@ -715,6 +716,7 @@ def folder_bytes(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_bytes(plan, tmp_path):
     written = write_exports(plan, tmp_path / "out", NAMES)
     first = folder_bytes(tmp_path / "out")

@@ -94,6 +94,7 @@ def test_their_memory_takes_mib_for_millions_of_bytes(bench, cases, name) -> Non
     assert theirs * 1.024**2 == pytest.approx(ours, rel=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rps", "kind", "pods", "nodes"),
     [
@@ -123,6 +124,7 @@ def test_more_demand_always_moves_our_plan(bench, busy) -> None:
     assert [plan.nodes for plan in plans] == [3 * math.ceil(pods / 3 / 8) for pods in by_hand]
 
 
+@pytest.mark.slow
 def test_eighty_times_names_the_limit_the_multiple_and_the_date(bench, cases) -> None:
     row = bench.first(bench.server_plan(cases.R4, 80).to_frame("databases"))
     assert row["class_needed"] == "none: outgrows the family"

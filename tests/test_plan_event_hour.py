@@ -92,6 +92,7 @@ def test_a_step_to_one_and_a_half_survives() -> None:
     assert math.isnan(stands["pre_scale_pods"])
 
 
+@pytest.mark.slow
 def test_a_step_to_twice_the_load_needs_the_pre_scale_that_it_asks_for() -> None:
     played = runs(plan(estate()))
     stands = played["as it stands"]
@@ -135,6 +136,7 @@ def test_declared_times_move_the_latest_order(
     assert stands["pre_scale_nodes"] == pytest.approx(nodes, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_nodes_end_where_the_pool_does_and_the_order_lifts_it() -> None:
     played = runs(plan(pooled(max=2)))
     stands, ordered = played["as it stands"], played["as ordered"]
@@ -183,6 +185,7 @@ def test_services_of_one_pool_are_judged_each() -> None:
     assert "max_pods of short" in other["limits"]
 
 
+@pytest.mark.slow
 def test_connections_stand_in_the_way() -> None:
     databases = {
         "core-db": {
@@ -264,6 +267,7 @@ def test_a_plan_is_played_alike_again_and_read_as_it_was_saved(tmp_path: Path) -
     assert "busiest hour, tick by tick" in first.to_html()
 
 
+@pytest.mark.slow
 def test_a_study_plays_the_event_hour_unless_it_says_no(tmp_path: Path) -> None:
     proportional_pool(tmp_path)
     study = cm.Study.read(tmp_path / "study.yaml", overrides={"also": "null"})

@@ -346,6 +346,7 @@ def test_a_measured_share_comes_with_the_fit() -> None:
 # ---- a mixed group, custom networking ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_mixed_group_runs_as_many_pods_as_its_smallest_type() -> None:
     types = ["m6i.4xlarge", "m6i.large"]
     for pool, pods in (

@@ -119,6 +119,7 @@ def planted(seed: int, *, rows: int, columns: int = 3) -> tuple[np.ndarray, np.n
     return design, middle * np.exp(0.05 * middle * rng.standard_normal(rows))
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 99),
     load=st.lists(st.floats(0, 1e6), min_size=3, max_size=3),

@@ -287,6 +287,7 @@ def test_no_better_curve_is_in_the_box() -> None:
         assert QUICK.fit(n, x).rss <= found.fun * (1 + 1e-6)
 
 
+@pytest.mark.slow
 def test_many_series_at_once_are_fitted_as_one_by_one() -> None:
     n, x = CISCO
     noisy = x * (1 + 0.05 * np.random.default_rng(4).standard_normal((6, len(n))))

@@ -126,9 +126,17 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
         whole=partial(whole_nodes, zones=zones),
     )
     finite = [row for row in rows if math.isfinite(row.units)] or list(rows)
-    # The row that needs the most by totals may pack better than another: each is packed.
-    placed = [(row, *_placed(solved, scenario, name, row)) for row in finite]
-    needed, nodes, sheet = max(placed, key=lambda found: (found[1].nodes, found[0].units))
+    ranked = sorted(finite, key=lambda row: -row.units)
+    needed, (nodes, sheet) = ranked[0], _placed(solved, scenario, name, ranked[0])
+    for row in ranked[1:]:
+        # The row that needs the most by totals may pack better than another: those near it, by its
+        # own loss in packing and a tenth more, are packed too.
+        loss = nodes.nodes / needed.units if needed.units > 0 else 1.0
+        if row.units * loss * 1.1 <= nodes.nodes:
+            break
+        found = _placed(solved, scenario, name, row)
+        if found[0].nodes > nodes.nodes:
+            needed, (nodes, sheet) = row, found
     spare = topology.pools[name].spare_nodes_per_zone
     return PoolNeed(
         rows=rows,
