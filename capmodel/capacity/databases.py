@@ -1,8 +1,8 @@
-"""A shared MySQL server: writer cores, connections, and the class that holds both.
+"""A shared MySQL server: its classes, what each allows, and what the callers' pools may open.
 
-This module answers: what do the callers of a database ask of its writer and of its connection
-table, and which class of the family holds both? It takes numbers and arrays and knows no money.
-Readers, failures, storage and all limits: `db_sizing`; relief short of a class: `remedies`.
+This module answers: how many connections can a database's callers open, how many does a class
+allow, and which classes may follow today's? It takes numbers and knows no money. Sizes with
+readers, failures, storage and all limits: `db_sizing`; relief short of a class: `remedies`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Caller",
-    "ClassChoice",
     "ClassLadder",
     "ClassNeed",
     "ConnectionUse",
     "DbLimit",
-    "RejectedClass",
     "caller_connections",
-    "choose_class",
     "connection_limit",
     "connection_use",
     "status_of",
-    "writer_cores",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -140,84 +136,6 @@ class ClassNeed:
         if limit == "cpu_cores":
             return self.cpu_cores, self.cpu_policy_x
         return self.connections, self.connections_policy_x
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedClass:
-    """A class that does not hold, the limit that it fails by most, and by how much."""
-
-    name: str
-    limit: DbLimit
-    need: float
-    allowed: float
-
-    @property
-    def reason(self) -> str:
-        """The rejection in words."""
-        noun = "cores" if self.limit == "cpu_cores" else "connections"
-        return f"{self.name}: {self.need:,.6g} {noun}, {self.allowed:,.6g} allowed by policy"
-
-
-@dataclass(frozen=True, slots=True)
-class ClassChoice:
-    """The smallest class that holds, and why the smaller ones do not.
-
-    ``chosen`` is None when the need outgrows the family; ``binding`` is the limit that ruled out
-    the last rejected class ('' when none was rejected).
-    """
-
-    chosen: DbClass | None
-    rejected: tuple[RejectedClass, ...]
-    binding: DbLimit | Literal[""]
-
-    @property
-    def outgrown(self) -> bool:
-        """Whether the need exceeds the largest class of the family."""
-        return self.chosen is None
-
-
-def writer_cores(
-    reads: npt.ArrayLike,
-    writes: npt.ArrayLike,
-    *,
-    idle: npt.ArrayLike,
-    per_read: npt.ArrayLike,
-    per_write: npt.ArrayLike,
-    reads_on_readers: float = 0.0,
-) -> Floats:
-    """Return busy cores of a database's writer.
-
-    Formula: ``idle + per_read * reads * (1 - reads_on_readers) + per_write * writes``.
-
-    Parameters
-    ----------
-    reads, writes
-        Queries that the callers send, any shape [1/s].
-    idle
-        Cores without traffic [cores].
-    per_read, per_write
-        Core-seconds of one query [cores s].
-    reads_on_readers
-        Share of the reads that the readers serve [ratio].
-
-    Examples
-    --------
-    >>> float(writer_cores(6000, 0, idle=0.4, per_read=0.00156, per_write=0.00156).round(3))
-    9.76
-    """
-    if not 0 <= reads_on_readers <= 1:
-        raise InputError.of(
-            "reads_on_readers",
-            got=reads_on_readers,
-            expected="a ratio in [0, 1]",
-            do="Correct reads_on_readers.",
-        )
-    on_writer = np.asarray(reads, dtype=np.float64) * (1.0 - reads_on_readers)
-    return np.asarray(
-        np.asarray(idle, dtype=np.float64)
-        + np.asarray(per_read, dtype=np.float64) * on_writer
-        + np.asarray(per_write, dtype=np.float64) * np.asarray(writes, dtype=np.float64)
-    )
 
 
 def caller_connections(
@@ -343,64 +261,5 @@ def connection_limit(
     return max(declared, default) if larger else min(declared, default)
 
 
-def choose_class(
-    ladder: ClassLadder, *, need: ClassNeed, allow_smaller: bool = False
-) -> ClassChoice:
-    """Return the smallest class of a family that holds cores and connections within policy.
-
-    Parameters
-    ----------
-    ladder
-        The classes, today's, and the explicit `max_connections`.
-    need
-        Cores, connections and their policies.
-    allow_smaller
-        Consider classes below today's too; a season's plan does not shrink a database.
-
-    Returns
-    -------
-    ClassChoice
-        The class, or None when the need outgrows the family; rejected classes with their reason.
-
-    Examples
-    --------
-    >>> from capmodel.catalog import Catalog
-    >>> family = Catalog.builtin().db_ladder("aurora-mysql", "db.r6g.4xlarge")
-    >>> need = ClassNeed(9.76, 4275, cpu_policy_x=0.7, connections_policy_x=0.85)
-    >>> choice = choose_class(ClassLadder(family, "db.r6g.4xlarge"), need=need)
-    >>> choice.chosen.name, choice.binding
-    ('db.r6g.12xlarge', 'connections')
-    >>> choice.rejected[0].reason
-    'db.r6g.4xlarge: 4,275 connections, 3,400 allowed by policy'
-    """
-    now = ladder.now
-    rejected: list[RejectedClass] = []
-    for candidate in ladder.classes:
-        if not allow_smaller and _size(candidate) < _size(now):
-            continue
-        failed = _rejection(candidate, ladder, need)
-        if failed is None:
-            binding: DbLimit | Literal[""] = rejected[-1].limit if rejected else ""
-            return ClassChoice(chosen=candidate, rejected=tuple(rejected), binding=binding)
-        rejected.append(failed)
-    return ClassChoice(chosen=None, rejected=tuple(rejected), binding=rejected[-1].limit)
-
-
 def _size(candidate: DbClass) -> tuple[int, float]:
     return (candidate.vcpu, candidate.memory_gib)
-
-
-def _rejection(candidate: DbClass, ladder: ClassLadder, need: ClassNeed) -> RejectedClass | None:
-    """Return why a class does not hold, by the limit that it exceeds most; None when it does."""
-    limits: tuple[DbLimit, ...] = ("connections", "cpu_cores")
-    worst: RejectedClass | None = None
-    for limit in limits:
-        wanted, policy_x = need.of(limit)
-        if wanted <= 0:
-            continue  # a database without pools needs no default of its max_connections
-        allowed = policy_x * ladder.hard(candidate, limit)
-        if wanted <= allowed + SLACK:
-            continue
-        if worst is None or wanted / allowed > worst.need / worst.allowed:
-            worst = RejectedClass(candidate.name, limit, wanted, allowed)
-    return worst

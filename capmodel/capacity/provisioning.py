@@ -144,8 +144,7 @@ def scheduled_units(
     Parameters
     ----------
     day_units
-        Units of each local day, shape (N,) [units], for example from
-        :func:`capmodel.capacity.windows.daily_units`.
+        Units that each local day needs, shape (N,) [units].
     day_of_step
         Index of each step's local day, shape (T,); days of 23 and 25 hours have as many steps.
     lead_days

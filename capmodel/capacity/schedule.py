@@ -3,8 +3,7 @@
 This module answers: how many pods or nodes does each window of a tier's services and pools need, so
 that a season exceeds any of them within the tier's risk? A quiet week sized at the season's own
 quantile would spend that risk again in every week; and a window that the rows for the planned
-utilization or a lost zone provide for anyway spends none of it. One limit's windows alone:
-:mod:`capmodel.capacity.windows`.
+utilization or a lost zone provide for anyway spends none of it.
 
 Shapes: S scenarios, D draws, W windows, Q quantiles.
 """
