@@ -209,6 +209,28 @@ def test_a_database_without_a_second_instance_says_so() -> None:
     assert row(covered, "cost", item="db")["count"] == 2
 
 
+def test_pools_that_reconnect_at_once_stop_the_promoted_instance() -> None:
+    # 12 cores of checkouts on pods of 2 x 0.6 are 10 pods with a pool of 50: 500 connections of
+    # 10 ms are 5 cores in one second, and 2.5 s on the 2 vCPU of a db.r6g.large.
+    caller = {"pool_max": 50}
+    database = {**AURORA, "readers": 1, "connect_core_s": 0.010}
+
+    def told(**changed: Any) -> pd.DataFrame:
+        frame = plan(topology({**database, **changed}, caller=caller)).to_frame("findings")
+        return frame[frame["code"] == "reconnect_storm"]
+
+    storm = told().iloc[0]
+    assert storm["severity"] == "warning"
+    assert (
+        "500 connections come back within 1 s and ask 5 cores of db.r6g.large's 2: 2.5 s"
+        in (storm["message"])
+    )
+    slower = told(reconnect_window_s=5.0).iloc[0]  # 1 core of 2
+    assert (slower["severity"], "back-off" in slower["message"]) == ("info", False)
+    assert told(proxy=True).empty
+    assert told(connect_core_s=None).empty
+
+
 def test_extended_support_is_counted_in_vcpu_hours() -> None:
     plans = plan(topology({**MYSQL, "version": "8.0"}))
     told = row(plans, "findings", code="extended_support")["message"]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capmodel.capacity.db_autoscaling import fastest_fill_gib_per_h
+from capmodel.capacity.db_connections import reconnect_storm
 from capmodel.capacity.db_failures import DbFailure, after_failure
 from capmodel.capacity.db_season import extended_support, warm_up_s
 from capmodel.capacity.db_storage import gp3_step_findings, storage_limits
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from capmodel.catalog import DbClass
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
+    from capmodel.plan.supply_databases import DatabaseNeed
 
 __all__ = ["database_findings", "databases_frame", "storage_needed"]
 
@@ -79,6 +81,7 @@ def database_findings(solved: Solved, supply: Supply) -> list[Finding]:
         if need.sizing.outgrown:
             found.append(_outgrown(solved, name, need.sizing.reason))
         found += _without_failover(solved, name, need.readers)
+        found += _reconnecting(solved, name, need)
         found += _storage(solved, name)
         found += _too_fast_to_grow(solved, name)
         found += _warm_up(solved, name, need.ordered)
@@ -116,6 +119,36 @@ def _without_failover(solved: Solved, name: str, readers: int) -> list[Finding]:
     standby = " or a standby" if database.engine == "mysql" else ""
     message = f"after the loss of {lost} zone {words}; a reader{standby} would take over"
     return [Finding("no_failover", "warning", name, message)]
+
+
+def _reconnecting(solved: Solved, name: str, need: DatabaseNeed) -> list[Finding]:
+    """Tell what all pools ask of the promoted instance, where one connection's cost is known.
+
+    A proxy keeps its clients' connections through a failover, so nothing is told of one.
+    """
+    database = solved.estate.topology.databases[name]
+    if database.connect_core_s is None or database.proxy or need.connections_level <= 0:
+        return []
+    window, vcpu = database.reconnect_window_s, need.ordered.vcpu
+    storm = reconnect_storm(
+        need.connections_level,
+        window_s=window,
+        connect_core_s=database.connect_core_s,
+        vcpu=vcpu,
+    )
+    cores, seconds = float(storm.cores), float(storm.seconds)
+    message = (
+        f"after a failover {need.connections_level:,.0f} connections come back within {window:g} s "
+        f"and ask {cores:,.3g} cores of {need.ordered.name}'s {vcpu}"
+    )
+    values = {"connections": need.connections_level, "cores": cores, "seconds": seconds}
+    if seconds <= window:
+        return [Finding("reconnect_storm", "info", name, message, values)]
+    message += (
+        f": {seconds:,.3g} s without a query; lengthen the pools' back-off, make them smaller, or "
+        "put a proxy in front"
+    )
+    return [Finding("reconnect_storm", "warning", name, message, values)]
 
 
 def storage_needed(solved: Solved, name: str) -> float | None:

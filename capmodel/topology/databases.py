@@ -113,6 +113,10 @@ class Database(Spec):
     """Share of `max_connections` that the proxy may take [%]."""
     cache_hit_ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of reads that a cache in front answers [ratio]; used where an overlay cools it."""
+    connect_core_s: Positive | None = None
+    """One new connection's thread, TLS handshake and authentication [cores s]; None: not known."""
+    reconnect_window_s: Positive = 1.0
+    """Time over which the pools reconnect after a failover: their back-off with jitter [s]."""
     tier: Annotated[int, Field(ge=0, le=3)] | None = None
     """None: the strictest tier among the callers."""
     usage: dict[str, Coefficients] = Field(default_factory=dict)
