@@ -463,6 +463,15 @@ def test_the_mixture_is_the_weighted_scenarios(shop_plans: PlanSet) -> None:
             assert all(x == mixed[column] or math.isnan(x) for x in same), (key, column)
 
 
+def test_every_limit_that_is_red_in_the_mixture_has_a_relief(shop_plans: PlanSet) -> None:
+    ladder = shop_plans.to_frame("ladder")
+    red = ladder[ladder["status"] == "RED"]
+    assert {("general", "nodes"), ("promo", "nodes"), ("core-db", "connections")} <= set(
+        zip(red["node"], red["limit"], strict=True)
+    )
+    assert (red["relief"].fillna("") != "").all()
+
+
 def test_more_growth_asks_no_less(shop_plans: PlanSet) -> None:
     limits = shop_plans.to_frame("limits").set_index(["scenario", "node", "limit"])
     for key in limits.loc["low"].index:

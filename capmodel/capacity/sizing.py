@@ -37,6 +37,7 @@ OWN_NEED = frozenset(
 """Limits whose usage is what must be provisioned; pods and nodes have needs of their own."""
 
 __all__ = [
+    "OWN_NEED",
     "HoldNeed",
     "LimitPaths",
     "Needs",

@@ -17,13 +17,13 @@ from capmodel.capacity.risk import (
     probability,
     standard_error,
 )
-from capmodel.capacity.sizing import hold_needs, whole_nodes, whole_pods
+from capmodel.capacity.sizing import OWN_NEED, hold_needs, whole_nodes, whole_pods
 from capmodel.schema import Status
 
 if TYPE_CHECKING:
     from capmodel.capacity.curves import Curve
     from capmodel.capacity.estate import Limit
-    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.capacity.sizing import HoldNeed, LimitPaths
     from capmodel.plan.make import Solved
 
 __all__ = ["MIXTURE", "limits_frame", "risk_frame", "scenario_weights", "scenarios_of"]
@@ -159,7 +159,12 @@ def _status(
     p_saturate: float,
     error: float,
 ) -> Status:
-    """Return the status of DESIGN §9 for a scenario row or the mixture row."""
+    """Return the status of a scenario row or the mixture row.
+
+    A scenario's: RED where the P50 exceeds the hard value or a promised failure would, AMBER where
+    it exceeds the policy or the limit's own probability the risk. The mixture's: RED where the
+    tier's risk is exceeded and the limit must grow for it.
+    """
     limit = path.limit
     if not math.isfinite(limit.hard):
         return "GREY"
@@ -167,7 +172,8 @@ def _status(
     likely = p_saturate > risk + BEYOND * error
     if scenario == MIXTURE:
         p_any, any_error = solved.p_any(limit.tier)
-        if p_any > risk + BEYOND * any_error and p_saturate > BEYOND * error:
+        broken = p_any > risk + BEYOND * any_error and p_saturate > BEYOND * error
+        if broken and _needs_more(solved, path):
             return "RED"
     elif _quantile(
         path.full_peak, 0.5, scenario_weights(solved, scenario)
@@ -178,25 +184,57 @@ def _status(
     return "GREEN" if limit.follows_load else "GREY"
 
 
+def _needs_more(solved: Solved, path: LimitPaths) -> bool:
+    """Return whether a limit must grow for its tier to keep the risk.
+
+    A limit that is rarely exceeded and fits within its share of the tier's risk stays as it is:
+    what brings the tier back is ordered elsewhere.
+    """
+    limit = path.limit
+    if limit.kind in OWN_NEED:
+        return solved.sizes[limit.tier].sizes[limit.key] > limit.hard
+    if limit.kind == "throttling":
+        return True  # measured inside a pod: no number of pods is its need
+    rows = _rows(solved, path, MIXTURE)
+    sized = [row for row, _ in rows if row.hold.at_saturation]
+    return not sized or any(row.units > most for row, most in rows if row.hold.at_saturation)
+
+
 def _fails_under_failure(solved: Solved, path: LimitPaths, scenario: str) -> bool:
     """Return whether a failure that the policy promises to survive needs more than exists."""
+    limit = path.limit
+    if limit.node in solved.needs.pods and limit.name != _first_use(solved, limit.node):
+        return False
+    rows = _rows(solved, path, scenario)
+    return any(row.hold.zones_lost and row.units > most for row, most in rows)
+
+
+def _rows(solved: Solved, path: LimitPaths, scenario: str) -> list[tuple[HoldNeed, float]]:
+    """Return what each hold row asks of a pool or a service's pods, and the most there can be."""
     limit, needs = path.limit, solved.needs
-    weights = scenario_weights(solved, scenario)
-    if limit.name == "nodes":
-        need, day, available = needs.nodes[limit.node], needs.nodes_day[limit.node], limit.hard
+    if limit.kind == "nodes":
+        need, day, most = needs.nodes[limit.node], needs.nodes_day[limit.node], limit.hard
         zones = solved.estate.topology.pools[limit.node].zones
         whole = partial(whole_nodes, zones=zones)
-    elif limit.node in needs.pods and limit.name == _first_use(solved, limit.node):
+    elif limit.node in needs.pods:
         service = solved.estate.topology.services[limit.node]
         if service.pool is None or service.replicas.max is None:
-            return False
+            return []
         need, day = needs.pods[limit.node], needs.pods_day[limit.node]
-        zones, available = solved.estate.topology.pools[service.pool].zones, service.replicas.max
+        zones, most = solved.estate.topology.pools[service.pool].zones, service.replicas.max
         whole = partial(whole_pods, zones=zones)
     else:
-        return False
-    rows = hold_needs(need, day, sized=solved.sized(limit.tier), weights=weights, whole=whole)
-    return any(row.hold.zones_lost and row.units > available for row in rows)
+        return []
+    kind = "nodes" if limit.kind == "nodes" else "pods"
+    key = (limit.node, kind) if scenario == MIXTURE else None
+    rows = hold_needs(
+        need,
+        day,
+        sized=solved.sized(limit.tier, key),
+        weights=scenario_weights(solved, scenario),
+        whole=whole,
+    )
+    return [(row, float(most)) for row in rows]
 
 
 def _first_use(solved: Solved, name: str) -> str:

@@ -31,7 +31,7 @@ __all__ = ["ask", "breaks_first", "demand", "facts", "limit_columns", "season_to
 
 STATUS_TEXT: Final = (
     "RED: the median exceeds the hard limit, or a failure that the policy promises to survive "
-    "does; in the mixture, the tier's risk is above its target and this limit contributes. "
+    "does; in the mixture, the tier's risk is above its target and this limit must grow for it. "
     "AMBER: the median exceeds the utilization policy, or the chance to saturate exceeds the "
     "target. GREEN: neither. GREY: no evidence."
 )
