@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["CapmodelError", "InputError", "ModelError", "Problem", "nearest"]
+__all__ = ["CapmodelError", "InputError", "ModelError", "Problem", "nearest", "require"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +83,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     starts = [k for k in known if k.startswith(name) or name.startswith(k)]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return next(iter(close or starts), None)
+
+
+def require(ok: bool, where: str, got: object, expected: str) -> None:  # noqa: FBT001
+    """Raise an InputError about one argument unless a condition holds.
+
+    Examples
+    --------
+    >>> require(3 >= 2, "zones", 3, "at least 2")
+    """
+    if not ok:
+        raise InputError.of(where, got=got, expected=expected, do=f"Correct {where}.")

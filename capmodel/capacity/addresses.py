@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from capmodel.capacity.nodes import max_pods
 from capmodel.capacity.replicas import surge_pods
-from capmodel.errors import InputError
+from capmodel.errors import require
 
 if TYPE_CHECKING:
     from capmodel.catalog import NodeType
@@ -149,7 +149,7 @@ def group_max_pods(
     >>> group_max_pods([of("m6i.large"), of("m6i.4xlarge")])
     29
     """
-    _require(bool(types), "node group", "no instance type", "at least one")
+    require(bool(types), "node group", "no instance type", "at least one")
     return min(
         max_pods(node, prefix_mode=prefix_mode, custom_networking=custom_networking)
         for node in types
@@ -261,7 +261,7 @@ def zone_addresses(
     each = _whole_counts(nodes, "nodes")
     alive = surge_pods(_whole_counts(pods, "pods"), surge=surge).astype(np.int64)
     each, alive = np.broadcast_arrays(each, alive)
-    _require(bool(np.all((each > 0) | (alive == 0))), "nodes", "pods but no node", "a node")
+    require(bool(np.all((each > 0) | (alive == 0))), "nodes", "pods but no node", "a node")
     mean = alive // np.maximum(each, 1)
     fuller = alive - mean * each
     low, high = (node_addresses(node, mean + k, cni=cni) for k in (0, 1))
@@ -296,7 +296,7 @@ def subnet_addresses(prefix_length: int) -> int:
     >>> subnet_addresses(24), subnet_addresses(28)
     (251, 11)
     """
-    _require(
+    require(
         _LARGEST_SUBNET <= prefix_length <= _PREFIX_BITS,
         "prefix_length",
         prefix_length,
@@ -330,7 +330,7 @@ def subnet_prefixes(prefix_length: int, *, fragmented: float = 0.0) -> int:
     (14, 7, 0)
     """
     subnet_addresses(prefix_length)
-    _require(0 <= fragmented <= 1, "fragmented", fragmented, "a ratio in [0, 1]")
+    require(0 <= fragmented <= 1, "fragmented", fragmented, "a ratio in [0, 1]")
     whole = max(int(2 ** (_PREFIX_BITS - prefix_length)) - 2, 0)
     return int(np.floor(whole * (1.0 - fragmented) + 1e-9))
 
@@ -377,10 +377,10 @@ def subnet_room(
     >>> room.nodes, room.pods, room.exhausted_by, room.addresses, room.usable
     (13, 108, 'pods', 250, 251)
     """
-    _require(pods_per_node >= 1, "pods_per_node", pods_per_node, "at least 1")
+    require(pods_per_node >= 1, "pods_per_node", pods_per_node, "at least 1")
     per_node = node_addresses(node, np.arange(pods_per_node + 1), cni=cni)
     most = pods_per_node - int(per_node.short[-1])
-    _require(
+    require(
         pods_per_node <= most,
         "pods_per_node",
         pods_per_node,
@@ -407,23 +407,18 @@ def subnet_room(
 def _whole_counts(values: npt.ArrayLike, where: str) -> Ints:
     counts = np.asarray(values, dtype=np.float64)
     ok = bool(np.all(np.isfinite(counts) & (counts >= 0) & (counts == np.floor(counts))))
-    _require(ok, where, values, "whole numbers of at least 0")
+    require(ok, where, values, "whole numbers of at least 0")
     return np.asarray(counts.astype(np.int64))
 
 
 def _check_cni(cni: VpcCni) -> None:
     targets = (cni.warm_eni, cni.warm_prefix, cni.warm_ip or 0, cni.minimum_ip or 0)
-    _require(min(targets) >= 0, "warm targets", min(targets), "at least 0")
+    require(min(targets) >= 0, "warm targets", min(targets), "at least 0")
     by_address = cni.warm_ip is not None or cni.minimum_ip is not None
     kept = (cni.warm_ip or 0) + (cni.minimum_ip or 0) if by_address else cni.warm_prefix
-    _require(
+    require(
         not cni.prefix_mode or kept > 0,
         "warm targets in prefix mode",
         "none kept in reserve, which the network plugin does not support",
         "warm_prefix, or warm_ip or minimum_ip, of at least 1",
     )
-
-
-def _require(ok: bool, where: str, got: object, expected: str) -> None:  # noqa: FBT001
-    if not ok:
-        raise InputError.of(where, got=got, expected=expected, do=f"Correct {where}.")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from capmodel.capacity.replicas import ceil_units, surge_pods
-from capmodel.errors import InputError
+from capmodel.errors import InputError, require
 
 if TYPE_CHECKING:
     from capmodel.catalog import NodeType
@@ -111,7 +111,7 @@ def vcpu_use(types: Sequence[NodeType], nodes: npt.ArrayLike) -> dict[str, Float
     {'standard': [168.0, 320.0]}
     """
     counts = np.asarray(nodes, dtype=np.float64)
-    _require(
+    require(
         counts.ndim > 0 and counts.shape[-1] == len(types) and bool(np.all(counts >= 0)),
         "nodes",
         f"shape {counts.shape} for {len(types)} types",
@@ -153,7 +153,7 @@ def nat_connections(
         np.asarray(values, dtype=np.float64) for values in (new_per_s, holding_s, linger_s)
     )
     lowest = min(float(np.min(values, initial=0.0)) for values in (rate, held, rest))
-    _require(lowest >= 0, "NAT connections", lowest, "rates and times of at least 0")
+    require(lowest >= 0, "NAT connections", lowest, "rates and times of at least 0")
     return np.asarray(rate * (held + rest))
 
 
@@ -175,7 +175,7 @@ def nat_addresses(connections: npt.ArrayLike, *, per_address: float = NAT_CONNEC
     >>> nat_addresses([0, 55_000, 55_001, 600_000]).tolist()
     [1.0, 1.0, 2.0, 11.0]
     """
-    _require(per_address > 0, "per_address", per_address, "more than 0")
+    require(per_address > 0, "per_address", per_address, "more than 0")
     needed = ceil_units(np.asarray(connections, dtype=np.float64) / per_address)
     return np.asarray(np.maximum(needed, 1.0))
 
@@ -224,10 +224,10 @@ def resolver_packets(
     300.0
     """
     least = min(dots, search_domains, ndots)
-    _require(least >= 0, "dots, search_domains, ndots", least, "at least 0")
-    _require(record_types >= 1, "record_types", record_types, "at least 1")
+    require(least >= 0, "dots, search_domains, ndots", least, "at least 0")
+    require(record_types >= 1, "record_types", record_types, "at least 1")
     shared = np.asarray(interfaces, dtype=np.float64)
-    _require(bool(np.all(shared > 0)), "interfaces", interfaces, "more than 0")
+    require(bool(np.all(shared > 0)), "interfaces", interfaces, "more than 0")
     names = search_domains + 1 if dots < ndots else 1
     lookups = np.asarray(lookups_per_s, dtype=np.float64)
     return np.asarray(lookups * names * record_types / shared)
@@ -268,13 +268,8 @@ def load_balancer_targets(
     >>> float(load_balancer_targets("instance", pods=900, nodes=40, target_groups=3))
     120.0
     """
-    _require(mode in {"ip", "instance"}, "target mode", f'"{mode}"', '"ip" or "instance"')
-    _require(target_groups >= 1, "target_groups", target_groups, "at least 1")
+    require(mode in {"ip", "instance"}, "target mode", f'"{mode}"', '"ip" or "instance"')
+    require(target_groups >= 1, "target_groups", target_groups, "at least 1")
     if mode == "ip":
         return np.asarray(surge_pods(pods, surge=surge) * target_groups)
     return np.asarray(np.asarray(nodes, dtype=np.float64) * target_groups)
-
-
-def _require(ok: bool, where: str, got: object, expected: str) -> None:  # noqa: FBT001
-    if not ok:
-        raise InputError.of(where, got=got, expected=expected, do=f"Correct {where}.")

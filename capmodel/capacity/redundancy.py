@@ -19,7 +19,7 @@ from scipy.special import bdtrc
 
 from capmodel.capacity.nodes import Packing, PodShape, PoolNodes, Usable, whole_units
 from capmodel.capacity.replicas import ceil_units
-from capmodel.errors import InputError
+from capmodel.errors import InputError, require
 
 __all__ = [
     "Survival",
@@ -91,9 +91,9 @@ def n_plus_one_per_zone(
     """
     offered = np.asarray(per_node, dtype=np.float64)
     wanted = np.asarray(need, dtype=np.float64)
-    _require(bool(np.all(offered > 0)), "per_node", per_node, "more than 0")
-    _require(bool(np.all(wanted >= 0)), "need", need, "at least 0")
-    _require(spare >= 0, "spare", spare, "at least 0")
+    require(bool(np.all(offered > 0)), "per_node", per_node, "more than 0")
+    require(bool(np.all(wanted >= 0)), "need", need, "at least 0")
+    require(spare >= 0, "spare", spare, "at least 0")
     return np.asarray(ceil_units(wanted / offered) + spare)
 
 
@@ -127,10 +127,10 @@ def zone_spread(
     >>> int(zone_spread(10, zones=3, max_skew=4).heaviest)
     6
     """
-    _require(zones >= 1, "zones", zones, "at least 1")
-    _require(max_skew >= 1, "max_skew", max_skew, "at least 1")
+    require(zones >= 1, "zones", zones, "at least 1")
+    require(max_skew >= 1, "max_skew", max_skew, "at least 1")
     total = np.asarray(pods, dtype=np.int64)
-    _require(bool(np.all(total >= 0)), "pods", pods, "at least 0")
+    require(bool(np.all(total >= 0)), "pods", pods, "at least 0")
     even, rest = total // zones, total % zones
     counts = even[..., None] + (np.arange(zones) < rest[..., None])
     heaviest = np.minimum(total, (total + (zones - 1) * max_skew) // zones)
@@ -202,8 +202,8 @@ def roll_rounds(
     allowed = np.asarray(max_unavailable, dtype=np.float64)
     replaced = np.asarray(nodes, dtype=np.float64)
     least = min(float(np.min(values, initial=0.0)) for values in (moving, allowed, replaced))
-    _require(least >= 0, "pods, max_unavailable, nodes", least, "at least 0")
-    _require(nodes_at_once >= 1, "nodes_at_once", nodes_at_once, "at least 1")
+    require(least >= 0, "pods, max_unavailable, nodes", least, "at least 0")
+    require(nodes_at_once >= 1, "nodes_at_once", nodes_at_once, "at least 1")
     moving, allowed = np.broadcast_arrays(moving, allowed)
     rounds = np.where(moving > 0, np.inf, 0.0)
     np.divide(moving, allowed, out=rounds, where=allowed > 0)
@@ -239,8 +239,8 @@ def overprovision_nodes(
     rate = np.asarray(arrivals_per_min, dtype=np.float64)
     wait = np.asarray(node_start_min, dtype=np.float64)
     least = min(float(np.min(values, initial=0.0)) for values in (rate, wait))
-    _require(least >= 0, "arrivals_per_min, node_start_min", least, "at least 0")
-    _require(zones >= 1, "zones", zones, "at least 1")
+    require(least >= 0, "arrivals_per_min, node_start_min", least, "at least 0")
+    require(zones >= 1, "zones", zones, "at least 1")
     return np.asarray(np.maximum(ceil_units(rate * wait), float(zones)))
 
 
@@ -266,8 +266,8 @@ def availability(unit: npt.ArrayLike, *, units: int, needed: int = 1) -> Floats:
     0.999702
     """
     up = np.asarray(unit, dtype=np.float64)
-    _require(bool(np.all((up >= 0) & (up <= 1))), "unit", unit, "a ratio in [0, 1]")
-    _require(0 <= needed <= units, "needed", f"{needed} of {units} units", "0 to all of them")
+    require(bool(np.all((up >= 0) & (up <= 1))), "unit", unit, "a ratio in [0, 1]")
+    require(0 <= needed <= units, "needed", f"{needed} of {units} units", "0 to all of them")
     return np.asarray(bdtrc(needed - 1, units, up) if needed else np.ones_like(up))
 
 
@@ -335,7 +335,7 @@ def survives(
     counts = np.stack([_pods_of(packing, len(shapes)) for packing, _ in packings])
     free = [_free_room(packing, nodes, need, room) for packing, nodes in packings]
     after = counts.sum(axis=0) if needed is None else np.asarray(needed, dtype=np.int64)
-    _require(
+    require(
         after.shape == (len(shapes),) and bool(np.all(after >= 0)),
         "needed",
         needed,
@@ -375,7 +375,7 @@ def _no_pods(shapes: Sequence[PodShape]) -> Ints:
 
 def _pods_of(packing: Packing, services: int) -> Ints:
     known = bool(np.all(packing.placements[:, 0] < services))
-    _require(known, "shapes", f"{services}", "the shapes of every service packed")
+    require(known, "shapes", f"{services}", "the shapes of every service packed")
     counts = np.zeros(services, dtype=np.int64)
     np.add.at(counts, packing.placements[:, 0], packing.placements[:, 2])
     return counts
@@ -386,7 +386,7 @@ def _free_room(packing: Packing, nodes: int, need: Ints, room: Ints) -> Ints:
     free = np.tile(room, (max(nodes, packing.nodes), 1))
     shape, node, pods = packing.placements.T
     np.subtract.at(free, node, need[shape] * pods[:, None])
-    _require(bool(np.all(free >= 0)), "usable", "less than the pods take", "the packing's own")
+    require(bool(np.all(free >= 0)), "usable", "less than the pods take", "the packing's own")
     return free
 
 
@@ -428,8 +428,3 @@ def _check_loss(lost: int, zones: int) -> None:
             expected="at least one zone left",
             do="Give the pool more zones, or promise to survive fewer.",
         )
-
-
-def _require(ok: bool, where: str, got: object, expected: str) -> None:  # noqa: FBT001
-    if not ok:
-        raise InputError.of(where, got=got, expected=expected, do=f"Correct {where}.")

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from capmodel.errors import InputError
+from capmodel.errors import InputError, require
 
 __all__ = [
     "HPA_TOLERANCE",
@@ -123,7 +123,7 @@ def hpa_replicas(
     """
     pods = np.asarray(current, dtype=np.float64)
     goal = np.asarray(target, dtype=np.float64)
-    _require(bool(np.all(goal > 0)), "target", target, "more than 0")
+    require(bool(np.all(goal > 0)), "target", target, "more than 0")
     ratio = np.asarray(metric, dtype=np.float64) / goal
     steady = np.abs(ratio - 1.0) <= tolerance + SLACK
     return np.asarray(np.where(steady, pods, ceil_units(pods * ratio)))
@@ -172,11 +172,11 @@ def replicas_for(
     ... ).pods.tolist()
     [6.0, 11.0]
     """
-    _require(pod_size > 0, "pod_size", pod_size, "more than 0")
-    _require(0 < target <= 1, "target", target, "a ratio in (0, 1]")
-    _require(imbalance_x >= 1, "imbalance_x", imbalance_x, "a ratio of at least 1")
+    require(pod_size > 0, "pod_size", pod_size, "more than 0")
+    require(0 < target <= 1, "target", target, "a ratio in (0, 1]")
+    require(imbalance_x >= 1, "imbalance_x", imbalance_x, "a ratio of at least 1")
     busy = np.asarray(load, dtype=np.float64) * np.asarray(per_request, dtype=np.float64)
-    _require(bool(np.all(busy >= 0)), "load * per_request", "a negative value", "at least 0")
+    require(bool(np.all(busy >= 0)), "load * per_request", "a negative value", "at least 0")
     room = target * pod_size - np.asarray(per_pod, dtype=np.float64) * imbalance_x
     busy, room = np.broadcast_arrays(busy, room)
     infeasible = np.asarray(room <= 0)
@@ -199,7 +199,7 @@ def largest_need(needs: Mapping[str, npt.ArrayLike]) -> BindingNeed:
     >>> need.pods.tolist(), need.binding.tolist()
     ([6.0, 9.0], ['memory_gib', 'cpu_cores'])
     """
-    _require(bool(needs), "needs", "none", "at least one resource")
+    require(bool(needs), "needs", "none", "at least one resource")
     stack = np.stack(
         np.broadcast_arrays(*(np.asarray(n, dtype=np.float64) for n in needs.values()))
     )
@@ -233,7 +233,7 @@ def pod_utilization(
     >>> float(pod_utilization(120, pods=11, per_request=0.102, per_pod=0.05, pod_size=2).round(4))
     0.5814
     """
-    _require(pod_size > 0, "pod_size", pod_size, "more than 0")
+    require(pod_size > 0, "pod_size", pod_size, "more than 0")
     busy = np.asarray(load, dtype=np.float64) * np.asarray(per_request, dtype=np.float64)
     idle = np.asarray(per_pod, dtype=np.float64)
     busy, idle, count = np.broadcast_arrays(busy, idle, np.asarray(pods, dtype=np.float64))
@@ -297,7 +297,7 @@ def surge_pods(pods: npt.ArrayLike, *, surge: float, continuous: bool = False) -
     >>> surge_pods([20, 21], surge=0.25).tolist()
     [25.0, 27.0]
     """
-    _require(surge >= 0, "surge", surge, "a ratio of at least 0")
+    require(surge >= 0, "surge", surge, "a ratio of at least 0")
     raised = np.asarray(pods, dtype=np.float64) * (1.0 + surge)
     return np.asarray(raised) if continuous else ceil_units(raised)
 
@@ -323,11 +323,6 @@ def bounded(
     wanted = np.maximum(np.asarray(pods, dtype=np.float64), minimum)
     if maximum is None:
         return BoundedReplicas(pods=wanted, short=np.zeros_like(wanted))
-    _require(maximum >= minimum, "replicas.max", maximum, f"at least replicas.min ({minimum})")
+    require(maximum >= minimum, "replicas.max", maximum, f"at least replicas.min ({minimum})")
     held = np.minimum(wanted, maximum)
     return BoundedReplicas(pods=held, short=np.asarray(wanted - held))
-
-
-def _require(ok: bool, where: str, got: object, expected: str) -> None:  # noqa: FBT001
-    if not ok:
-        raise InputError.of(where, got=got, expected=expected, do=f"Correct {where}.")

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
 from capmodel.catalog.rows import DbClass, Key, Kind, NodeType, Row, parse_rows
-from capmodel.catalog.tables import age_findings
+from capmodel.catalog.tables import age_findings, overlay_text
 from capmodel.errors import CapmodelError, InputError, nearest
 
 if TYPE_CHECKING:
@@ -75,16 +75,11 @@ class Catalog:
             For an unreadable file, and for every faulty row with file and line.
         """
         path = Path(path)
-        try:
-            # utf-8-sig: spreadsheets put a byte-order mark before the header.
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError.of(
-                str(path),
-                got=f"an unreadable file ({error})",
-                expected="a CSV file of catalog rows in UTF-8",
-                do="Correct catalog.overlay, or remove it to use the built-in tables.",
-            ) from error
+        text = overlay_text(
+            path,
+            of="catalog rows",
+            do="Correct catalog.overlay, or remove it to use the built-in tables.",
+        )
         rows = parse_rows(io.StringIO(text, newline=""), name=path.name, base=self.rows)
         return type(self)(region=self.region, rows=MappingProxyType({**self.rows, **rows}))
 

@@ -7,7 +7,6 @@ user's rows, and any value declared elsewhere, win over the built-in ones.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import io
 import math
@@ -18,8 +17,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
-from capmodel.catalog.tables import age_findings, by_column, header_problems
-from capmodel.errors import InputError, Problem, nearest
+from capmodel.catalog.tables import (
+    age_findings,
+    date_of,
+    header_problems,
+    overlay_text,
+    rows_by_key,
+)
+from capmodel.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from capmodel.schema import Findings
@@ -129,16 +134,11 @@ class Quotas:
             in another unit than the built-in one.
         """
         path = Path(path)
-        try:
-            # utf-8-sig: spreadsheets put a byte-order mark before the header.
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError.of(
-                str(path),
-                got=f"an unreadable file ({error})",
-                expected="a CSV file of limits in UTF-8",
-                do="Correct the path, or leave it out to use the built-in limits.",
-            ) from error
+        text = overlay_text(
+            path,
+            of="limits",
+            do="Correct the path, or leave it out to use the built-in limits.",
+        )
         rows = _parse(io.StringIO(text, newline=""), name=path.name, base=self.rows)
         return type(self)(region=self.region, rows=MappingProxyType({**self.rows, **rows}))
 
@@ -221,41 +221,29 @@ def _parse(
     lines: Iterable[str], *, name: str, base: Mapping[QuotaKey, Quota] | None = None
 ) -> dict[QuotaKey, Quota]:
     """Return the rows of CSV text by key, all problems collected and raised once."""
-    reader = csv.reader(lines)
-    header = [cell.strip() for cell in next(reader, [])]
-    problems = header_problems(header, known=_COLUMNS, needed=_NEEDED, where=f"{name}:1")
     units = {key[1:]: row.unit for key, row in (base or {}).items()}
-    rows: dict[QuotaKey, Quota] = {}
-    for cells in reader if not problems else ():
-        if not cells:
-            continue
-        where = f"{name}:{reader.line_num}"
-        try:
-            row = _row(by_column(cells, header, where=where), where=where)
-            unit = units.setdefault(row.key[1:], row.unit)
-            if unit != row.unit:
-                raise InputError.of(
-                    where,
-                    got=f'{row.service} {row.name} in "{row.unit}"',
-                    expected=f'"{unit}", the unit in which the catalog holds it',
-                    do=f"Give the value in {unit}.",
-                )
-        except InputError as error:
-            problems += error.problems
-            continue
-        if row.key in rows:
-            problems.append(
-                Problem(
-                    where=where,
-                    got=f"a second row for {' '.join(row.key)}",
-                    expected="one row for each region, service and name",
-                    do="Remove one of the two.",
-                )
+
+    def keyed(cells: Mapping[str, str], where: str) -> tuple[QuotaKey, Quota]:
+        row = _row(cells, where=where)
+        unit = units.setdefault(row.key[1:], row.unit)
+        if unit != row.unit:
+            raise InputError.of(
+                where,
+                got=f'{row.service} {row.name} in "{row.unit}"',
+                expected=f'"{unit}", the unit in which the catalog holds it',
+                do=f"Give the value in {unit}.",
             )
-        rows[row.key] = row
-    if problems:
-        raise InputError(problems)
-    return rows
+        return row.key, row
+
+    return rows_by_key(
+        lines,
+        name=name,
+        header=lambda columns, where: header_problems(
+            columns, known=_COLUMNS, needed=_NEEDED, where=where
+        ),
+        row=keyed,
+        one_for_each="region, service and name",
+    )
 
 
 def _row(row: Mapping[str, str], *, where: str) -> Quota:
@@ -276,7 +264,7 @@ def _row(row: Mapping[str, str], *, where: str) -> Quota:
         unit=row["unit"],
         adjustable=_flag(row["adjustable"], where=where),
         lead_days=_days(lead, where=where) if lead else None,
-        as_of=_date(row["as_of"], where=where),
+        as_of=date_of(row["as_of"], where=where),
         source=row["source"],
         note=row.get("note", ""),
     )
@@ -318,15 +306,3 @@ def _flag(text: str, *, where: str) -> bool:
             do="Correct the column adjustable.",
         )
     return text == "true"
-
-
-def _date(text: str, *, where: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError.of(
-            where,
-            got=f'as_of "{text}"',
-            expected="a date written YYYY-MM-DD",
-            do="Write the date of the source, or the day on which it was read.",
-        ) from error

@@ -6,15 +6,14 @@ is made for, nor which rows a plan uses.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
-from capmodel.catalog.tables import by_column, header_problems
-from capmodel.errors import InputError, Problem, nearest
+from capmodel.catalog.tables import date_of, header_problems, rows_by_key
+from capmodel.errors import InputError, nearest
 
 __all__ = ["DbClass", "Key", "Kind", "NodeType", "Row", "parse_rows"]
 
@@ -152,42 +151,23 @@ def parse_rows(
         shape given in part; a value that is no number or date; a key given twice; a price-only
         row that overrides nothing.
     """
-    reader = csv.reader(lines)
-    header = [cell.strip() for cell in next(reader, [])]
-    problems = _header_problems(header, name=name, kind=kind)
-    rows: dict[Key, Row] = {}
-    first_line: dict[Key, int] = {}
-    for cells in reader if not problems else ():
-        if not cells:
-            continue
-        where = f"{name}:{reader.line_num}"
-        try:
-            named = by_column(cells, header, where=where)
-            row = _row(named, where=where, kind=kind, base=base or {})
-        except InputError as error:
-            problems += error.problems
-            continue
-        if row.key in rows:
-            problems.append(
-                Problem(
-                    where=where,
-                    got=f"a second row for {_spell(row.key)}, first on line {first_line[row.key]}",
-                    expected="one row for each region, kind, engine and name",
-                    do="Remove one of the two.",
-                )
-            )
-        rows[row.key] = row
-        first_line.setdefault(row.key, reader.line_num)
-    if problems:
-        raise InputError(problems)
-    return rows
-
-
-def _header_problems(header: list[str], *, name: str, kind: Kind | None) -> list[Problem]:
     needed = [*_ALWAYS, *(() if kind else ("kind",))]
     shapes = [column for k in KINDS for column in (*_SHAPE[k], *_OPTIONAL_SHAPE[k])]
     known = dict.fromkeys([*needed, "kind", "engine", *shapes, *_NOTES])
-    return header_problems(header, known=known, needed=needed, where=f"{name}:1")
+
+    def keyed(cells: Mapping[str, str], where: str) -> tuple[Key, Row]:
+        row = _row(cells, where=where, kind=kind, base=base or {})
+        return row.key, row
+
+    return rows_by_key(
+        lines,
+        name=name,
+        header=lambda columns, where: header_problems(
+            columns, known=known, needed=needed, where=where
+        ),
+        row=keyed,
+        one_for_each="region, kind, engine and name",
+    )
 
 
 def _row(
@@ -205,7 +185,7 @@ def _row(
         )
     key: Key = (cells["region"], kind, cells["engine"] if kind == "db" else "", cells["name"])
     price = _decimal(cells, "price_usd_per_hour", where=where)
-    as_of = _date(cells["as_of"], where=where)
+    as_of = date_of(cells["as_of"], where=where)
     if any(cells.get(column) for column in (*_SHAPE[kind], *_OPTIONAL_SHAPE[kind])):
         return _complete_row(cells, key=key, price=price, as_of=as_of, where=where)
     if key not in base:
@@ -340,18 +320,6 @@ def _count_or_none(cells: Mapping[str, str], column: str, *, where: str) -> int 
 
 def _positive_or_none(cells: Mapping[str, str], column: str, *, where: str) -> float | None:
     return _positive(cells, column, where=where) if cells.get(column) else None
-
-
-def _date(text: str, *, where: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise InputError.of(
-            where,
-            got=f'as_of "{text}"',
-            expected="a date written YYYY-MM-DD",
-            do="Write the day on which the price was read.",
-        ) from error
 
 
 def _spell(key: Key) -> str:

@@ -1,17 +1,27 @@
-"""What every dated table shares: a checked header, whole rows, and findings about their age."""
+"""What every dated table shares: its file, a checked header, whole rows by key, and their age."""
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from capmodel.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
     from capmodel.schema import Findings
 
-__all__ = ["STALE_AFTER_DAYS", "Dated", "age_findings", "by_column", "header_problems"]
+__all__ = [
+    "STALE_AFTER_DAYS",
+    "Dated",
+    "age_findings",
+    "date_of",
+    "header_problems",
+    "overlay_text",
+    "rows_by_key",
+]
 
 STALE_AFTER_DAYS: Final = 180
 """A row older than this at the plan's date is stale [days]."""
@@ -31,6 +41,104 @@ class Dated(Protocol):
     @property
     def source(self) -> str:
         """Who says so."""
+
+
+KeyT = TypeVar("KeyT", bound=tuple[str, ...])
+RowT = TypeVar("RowT")
+
+
+def overlay_text(path: Path, *, of: str, do: str) -> str:
+    """Return the text of a user's table of some rows.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, or is not UTF-8.
+    """
+    try:
+        # utf-8-sig: spreadsheets put a byte-order mark before the header.
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError.of(
+            str(path),
+            got=f"an unreadable file ({error})",
+            expected=f"a CSV file of {of} in UTF-8",
+            do=do,
+        ) from error
+
+
+def rows_by_key(
+    lines: Iterable[str],
+    *,
+    name: str,
+    header: Callable[[Sequence[str], str], list[Problem]],
+    row: Callable[[Mapping[str, str], str], tuple[KeyT, RowT]],
+    one_for_each: str,
+) -> dict[KeyT, RowT]:
+    """Return the rows of CSV text by key, in file order, all problems collected and raised once.
+
+    Parameters
+    ----------
+    lines
+        The lines of the CSV text, header first.
+    name
+        The file's name, for messages.
+    header
+        From the columns and where it stands to what is wrong with them; then no row is
+        read.
+    row
+        From the cells by column and where they stand to key and row; its InputError is collected.
+    one_for_each
+        The parts of a key in words.
+    """
+    reader = csv.reader(lines)
+    columns = [cell.strip() for cell in next(reader, [])]
+    problems = header(columns, f"{name}:1")
+    rows: dict[KeyT, RowT] = {}
+    first_line: dict[KeyT, int] = {}
+    for cells in reader if not problems else ():
+        if not cells:
+            continue
+        where = f"{name}:{reader.line_num}"
+        try:
+            key, found = row(_by_column(cells, columns, where=where), where)
+        except InputError as error:
+            problems += error.problems
+            continue
+        if key in rows:
+            called = " ".join(part for part in key if part)
+            problems.append(
+                Problem(
+                    where=where,
+                    got=f"a second row for {called}, first on line {first_line[key]}",
+                    expected=f"one row for each {one_for_each}",
+                    do="Remove one of the two.",
+                )
+            )
+        rows[key] = found
+        first_line.setdefault(key, reader.line_num)
+    if problems:
+        raise InputError(problems)
+    return rows
+
+
+def date_of(text: str, *, where: str) -> dt.date:
+    """Return a cell `as_of` as a date.
+
+    Raises
+    ------
+    InputError
+        For anything but YYYY-MM-DD.
+    """
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError.of(
+            where,
+            got=f'as_of "{text}"',
+            expected="a date written YYYY-MM-DD",
+            do="Write the date of the source, or the day on which it was read.",
+        ) from error
 
 
 def header_problems(
@@ -72,7 +180,7 @@ def header_problems(
     return problems
 
 
-def by_column(cells: Sequence[str], header: Sequence[str], *, where: str) -> dict[str, str]:
+def _by_column(cells: Sequence[str], header: Sequence[str], *, where: str) -> dict[str, str]:
     """Return the cells of a row by column, trimmed.
 
     Raises
