@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from capmodel.capacity.replicas import ceil_units, zone_cover
+from capmodel.capacity.risk import row_quantiles
 from capmodel.capacity.use import PodUse, targets_of
 from capmodel.errors import InputError
 from capmodel.topology import Hold, Policy
@@ -244,11 +245,7 @@ def path_quantile(values: np.ndarray, q: float, weights: np.ndarray | None) -> n
     if weights is None:
         place = min(max(math.ceil(q * count - 1e-9) - 1, 0), count - 1)
         return np.asarray(np.partition(values, place, axis=1)[:, place])
-    order = np.argsort(values, axis=1)  # of equal values any may come first
-    cumulative = np.cumsum(weights[order], axis=1)
-    below = (cumulative < q * cumulative[:, -1:] * (1 - 1e-12)).sum(axis=1)
-    place_of = np.minimum(below, count - 1)[:, None]
-    return np.take_along_axis(values, np.take_along_axis(order, place_of, axis=1), axis=1)[:, 0]
+    return np.asarray(row_quantiles(values, (q,), weights)[0])
 
 
 def ceil_to(values: np.ndarray, step: float) -> np.ndarray:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.capacity.replicas import SLACK, ceil_units
-from capmodel.capacity.risk import mixture_quantile, probability, standard_error
+from capmodel.capacity.risk import mixture_value, probability, standard_error
 from capmodel.capacity.union import weight_problems
 from capmodel.errors import InputError, Problem
 
@@ -260,24 +260,20 @@ def _judged(way: Provided, least: np.ndarray, weights: np.ndarray, step_h: float
         np.maximum(peak, units.max(axis=2), out=peak)
     return Provisioning(
         unit_hours_mean=_mean(unit_hours, weights),
-        unit_hours_p50=_quantile(unit_hours, 0.5, weights),
-        unit_hours_p90=_quantile(unit_hours, 0.9, weights),
-        peak_units_p50=_quantile(peak, 0.5, weights),
+        unit_hours_p50=mixture_value(unit_hours, 0.5, weights),
+        unit_hours_p90=mixture_value(unit_hours, 0.9, weights),
+        peak_units_p50=mixture_value(peak, 0.5, weights),
         peak_units_max=float(peak[weights > 0].max()),
         p_short=probability(short > 0, weights),
         mc_se=standard_error(short > 0, weights),
         short_share=_mean(short, weights) / (steps * step_h),
         short_hours_mean=_mean(short, weights),
-        short_hours_p90=_quantile(short, 0.9, weights),
+        short_hours_p90=mixture_value(short, 0.9, weights),
     )
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
     return float(weights @ values.mean(axis=1))
-
-
-def _quantile(values: np.ndarray, q: float, weights: np.ndarray) -> float:
-    return float(values[mixture_quantile(values, q, weights)])
 
 
 def _check(

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from scipy.special import bdtrc
 
 from capmodel.capacity.nodes import Packing, PodShape, PoolNodes, Usable, whole_units
-from capmodel.capacity.replicas import ceil_units
-from capmodel.errors import InputError, require
+from capmodel.capacity.replicas import ceil_units, check_loss
+from capmodel.errors import require
 
 __all__ = [
     "Survival",
@@ -160,7 +160,7 @@ def max_utilization_before_loss(utilization: npt.ArrayLike, *, zones: int, lost:
     >>> float(max_utilization_before_loss(0.75, zones=3))
     0.5
     """
-    _check_loss(lost, zones)
+    check_loss(lost, zones)
     return np.asarray(np.asarray(utilization, dtype=np.float64) * (zones - lost) / zones)
 
 
@@ -330,7 +330,7 @@ def survives(
     packings = _zones_of(pool)
     if not packings:
         return Survival(lost=(), moved=_no_pods(shapes), unplaced=_no_pods(shapes))
-    _check_loss(lost, len(packings))
+    check_loss(lost, len(packings))
     need, room = whole_units(shapes, usable)
     counts = np.stack([_pods_of(packing, len(shapes)) for packing, _ in packings])
     free = [_free_room(packing, nodes, need, room) for packing, nodes in packings]
@@ -418,13 +418,3 @@ def _share(wanted: int, most: Ints, running: Ints, *, max_skew: int | None) -> I
             break
         take[open_zones[level[open_zones].argmin()]] += 1
     return take
-
-
-def _check_loss(lost: int, zones: int) -> None:
-    if not 0 <= lost < zones:
-        raise InputError.of(
-            "lose_zones",
-            got=f"{lost} of {zones} zones lost",
-            expected="at least one zone left",
-            do="Give the pool more zones, or promise to survive fewer.",
-        )

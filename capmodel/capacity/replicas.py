@@ -24,6 +24,7 @@ __all__ = [
     "ReplicaNeed",
     "bounded",
     "ceil_units",
+    "check_loss",
     "hpa_replicas",
     "largest_need",
     "pod_utilization",
@@ -269,6 +270,13 @@ def zone_cover(pods: npt.ArrayLike, *, zones: int, lost: int, continuous: bool =
     >>> zone_cover([10, 20, 21], zones=3, lost=1).tolist(), float(zone_cover(10, zones=4, lost=1))
     ([15.0, 30.0, 33.0], 16.0)
     """
+    check_loss(lost, zones)
+    per_zone = np.asarray(pods, dtype=np.float64) / (zones - lost)
+    return np.asarray(zones * (per_zone if continuous else ceil_units(per_zone)))
+
+
+def check_loss(lost: int, zones: int) -> None:
+    """Raise an InputError unless a zone is left."""
     if not 0 <= lost < zones:
         raise InputError.of(
             "lose_zones",
@@ -276,8 +284,6 @@ def zone_cover(pods: npt.ArrayLike, *, zones: int, lost: int, continuous: bool =
             expected="at least one zone left",
             do="Give the pool more zones, or promise to survive fewer.",
         )
-    per_zone = np.asarray(pods, dtype=np.float64) / (zones - lost)
-    return np.asarray(zones * (per_zone if continuous else ceil_units(per_zone)))
 
 
 def surge_pods(pods: npt.ArrayLike, *, surge: float, continuous: bool = False) -> Floats:

@@ -23,7 +23,9 @@ __all__ = [
     "first_limit",
     "mixture_quantile",
     "mixture_quantiles",
+    "mixture_value",
     "probability",
+    "row_quantiles",
     "standard_error",
     "union_level",
 ]
@@ -71,6 +73,38 @@ def mixture_quantile(values: np.ndarray, q: float, weights: np.ndarray) -> tuple
         Probability of each scenario, shape (scenarios,).
     """
     return mixture_quantiles(values, (q,), weights)[0]
+
+
+def mixture_value(values: np.ndarray, q: float, weights: np.ndarray) -> float:
+    """Return the value at :func:`mixture_quantile`."""
+    return float(values[mixture_quantile(values, q, weights)])
+
+
+def row_quantiles(values: np.ndarray, qs: Sequence[float], weights: np.ndarray) -> np.ndarray:
+    """Return the order statistics that are the quantiles of each row, shape (Q, K).
+
+    The values of :func:`mixture_quantile` for many rows at once.
+
+    Parameters
+    ----------
+    values
+        Shape (K, P).
+    qs
+        Probabilities in (0, 1).
+    weights
+        Weight of each path, shape (P,).
+
+    Examples
+    --------
+    >>> row_quantiles(np.array([[3.0, 1.0, 2.0]]), (0.5, 0.9), np.ones(3)).tolist()
+    [[2.0], [3.0]]
+    """
+    order = np.argsort(values, axis=1)  # of equal values any may come first
+    reached = np.cumsum(weights[order], axis=1)
+    target = np.asarray(qs)[:, None] * reached[:, -1] * (1 - 1e-12)
+    rows = np.arange(len(values))
+    at = [np.minimum((reached < t[:, None]).sum(axis=1), values.shape[1] - 1) for t in target]
+    return np.stack([values[rows, order[rows, k]] for k in at])
 
 
 def mixture_quantiles(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from capmodel.capacity.replicas import ceil_units
+from capmodel.capacity.risk import row_quantiles
 from capmodel.capacity.union import TAIL, union_sizes
 
 if TYPE_CHECKING:
@@ -272,14 +273,8 @@ def mixture_values(
 
     The values of :func:`capmodel.capacity.risk.mixture_quantile`, for all windows at once.
     """
-    flat = needs.reshape(len(needs), -1)
-    order = np.argsort(flat, axis=1)
-    draws = needs.shape[2]
-    reached = np.cumsum(np.repeat(weights / draws, draws)[order], axis=1)
-    target = np.asarray(quantiles)[:, None] * reached[:, -1] * (1 - 1e-12)
-    windows = np.arange(len(flat))
-    at = [np.minimum((reached < t[:, None]).sum(axis=1), flat.shape[1] - 1) for t in target]
-    return np.stack([flat[windows, order[windows, k]] for k in at])
+    each = np.repeat(weights / needs.shape[2], needs.shape[2])
+    return row_quantiles(needs.reshape(len(needs), -1), quantiles, each)
 
 
 def exceedance(needs: np.ndarray, units: np.ndarray, weights: np.ndarray) -> np.ndarray:

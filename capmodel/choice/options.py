@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.risk import mixture_quantile, probability, standard_error
+from capmodel.capacity.risk import mixture_value, probability, standard_error
 from capmodel.capacity.union import weight_problems
 from capmodel.choice.regret import Losses, losses_of, newsvendor_quantile
 from capmodel.cost import cents
@@ -169,7 +169,7 @@ def risk_options(
         raise InputError.of(
             "risks", got=list(risks), expected="probabilities in (0, 1)", do="Write 0.02 for 2 %."
         )
-    units = ceil_units([need[mixture_quantile(need, 1 - risk, weights)] for risk in risks])
+    units = ceil_units([mixture_value(need, 1 - risk, weights) for risk in risks])
     return np.unique(units[np.isfinite(units)])
 
 
@@ -255,7 +255,7 @@ def options_table(  # noqa: PLR0913  keyword-only past the arrays
         p_above_largest=probability(above, weights),
         p_infeasible=probability(infeasible, weights),
         newsvendor_q=q,
-        newsvendor_units=None if q is None else float(need[mixture_quantile(need, q, weights)]),
+        newsvendor_units=None if q is None else mixture_value(need, q, weights),
     )
 
 

@@ -9,7 +9,7 @@ from capmodel.capacity.db_storage import storage_limits
 from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.capacity.quota_relief import to_ask_for
 from capmodel.capacity.replicas import SLACK, ceil_units
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.plan.frames_databases import storage_needed
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.schema import order_statistic
@@ -92,7 +92,7 @@ def _of_class(limit: Limit, database: Database, ordered: DbClass) -> float:
 def quota_needed(solved: Solved, path: LimitPaths) -> float:
     """Return the bound that holds the P50 within policy and the tier's risk within it."""
     weights = solved.request.weights
-    p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, weights)])
+    p50 = mixture_value(path.season_peak, 0.5, weights)
     high = solved.sizes[path.limit.tier].sizes[path.limit.key]
     return float(math.ceil(max(p50 / path.limit.policy_x, high) - SLACK))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from capmodel.capacity.estate import AUTOSCALED
 from capmodel.capacity.replicas import SLACK, ceil_units
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.capacity.simulator import (
     Autoscaler,
     Cluster,
@@ -270,7 +270,7 @@ def _database(
         if user in demand.group.services or not per_pod or user not in solved.needs.pods:
             continue
         peaks = solved.needs.load_peak[user]
-        load = float(peaks[mixture_quantile(peaks, 0.5, weights)])
+        load = mixture_value(peaks, 0.5, weights)
         held += per_pod * _pods_at(solved, user, load)
     return DatabaseSpec(name=name, max_connections=max(int(size - held), 1))
 

@@ -14,7 +14,7 @@ from capmodel.capacity.db_failures import DbFailure, after_failure
 from capmodel.capacity.db_season import extended_support, warm_up_s
 from capmodel.capacity.db_storage import gp3_step_findings, storage_limits
 from capmodel.capacity.evaluate import storage_usage
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.errors import InputError
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.size_databases import outgrown_day
@@ -158,7 +158,7 @@ def storage_needed(solved: Solved, name: str) -> float | None:
     if path is None or volume is None:
         return None
     sizes = solved.sizes[path.limit.tier].sizes
-    p50 = float(path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)])
+    p50 = mixture_value(path.season_peak, 0.5, solved.request.weights)
     needed = max(p50 / path.limit.policy_x, sizes[path.limit.key])
     return float(np.ceil(max(needed, volume.gib) / ROUND_GIB - 1e-9) * ROUND_GIB)
 
@@ -190,7 +190,7 @@ def _too_fast_to_grow(solved: Solved, name: str) -> list[Finding]:
     days = [storage_usage(solved.estate, load, name, as_of) for load in solved.futures.loads]
     growth = np.stack([np.diff(d[:, solved.season.days], axis=1).max(axis=1) for d in days])
     weights = solved.request.weights
-    rate = float(growth[mixture_quantile(growth, 0.95, weights)]) / HOURS_A_DAY
+    rate = mixture_value(growth, 0.95, weights) / HOURS_A_DAY
     survived = float(fastest_fill_gib_per_h(volume.gib, rate_gib_per_h=0.0))
     if rate <= survived:
         return []

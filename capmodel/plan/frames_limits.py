@@ -12,8 +12,8 @@ import pandas as pd
 
 from capmodel.capacity.curves import multiple_at
 from capmodel.capacity.risk import (
-    mixture_quantile,
     mixture_quantiles,
+    mixture_value,
     probability,
     standard_error,
 )
@@ -125,11 +125,6 @@ def _multiples(limit: Limit) -> dict[str, float]:
     }
 
 
-def _quantile(values: np.ndarray, q: float, weights: np.ndarray) -> float:
-    scenario, draw = mixture_quantile(values, q, weights)
-    return float(values[scenario, draw])
-
-
 def _multiple(curve: Curve, bound: float) -> float:
     if not math.isfinite(bound):
         return math.nan
@@ -175,7 +170,7 @@ def _status(
         broken = p_any > risk + BEYOND * any_error and p_saturate > BEYOND * error
         if broken and _needs_more(solved, path):
             return "RED"
-    elif _quantile(
+    elif mixture_value(
         path.full_peak, 0.5, scenario_weights(solved, scenario)
     ) > limit.hard or _fails_under_failure(solved, path, scenario):
         return "RED"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from capmodel.capacity.estate import AUTOSCALED
 from capmodel.capacity.replicas import ceil_units
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.cost import CostLine, database_line, node_line, total_usd, waterfall
 from capmodel.plan.frames_limits import scenario_weights, scenarios_of
 from capmodel.plan.supply_databases import hours_of
@@ -121,7 +121,7 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
         node = solved.request.catalog.node_type(solved.estate.nodes[pool].instance_type)
         ordinary, peak = days[pool]
         weights = scenario_weights(solved, scenario)
-        organic, event = (float(v[mixture_quantile(v, 0.5, weights)]) for v in (ordinary, peak))
+        organic, event = (mixture_value(v, 0.5, weights) for v in (ordinary, peak))
         placed = need.placed.nodes
         organic, event = (v if math.isfinite(v) else placed for v in (organic, event))
         held = [r.units for r in need.rows if not r.hold.zones_lost and math.isfinite(r.units)]

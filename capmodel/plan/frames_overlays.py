@@ -23,7 +23,7 @@ from capmodel.capacity.evaluate import (
     zone_fill,
 )
 from capmodel.capacity.loads import Loads, call_weights
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.capacity.sizing import whole_nodes, whole_pods
 from capmodel.plan.after import hard_after
 from capmodel.plan.frames_limits import MIXTURE
@@ -253,7 +253,7 @@ def _usage_row(
 
 def _season_p50(solved: Solved, days: list[np.ndarray]) -> float:
     peaks = np.stack([d.max(axis=1) for d in days])
-    return float(peaks[mixture_quantile(peaks, 0.5, solved.request.weights)])
+    return mixture_value(peaks, 0.5, solved.request.weights)
 
 
 def _row(

@@ -13,7 +13,7 @@ from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.capacity.quota_relief import QuotaPressure, quota_remedies
 from capmodel.capacity.remedies import Remedy
 from capmodel.capacity.replicas import SLACK
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.plan.after import hard_after, quota_ask, quota_needed
 from capmodel.plan.frames_limits import MIXTURE
 
@@ -62,9 +62,7 @@ def _other_remedies(solved: Solved, supply: Supply) -> list[dict[str, Any]]:
         limit = path.limit
         if not math.isfinite(limit.hard) or limit.kind in {"database_cores", "connections"}:
             continue
-        p50 = float(
-            path.season_peak[mixture_quantile(path.season_peak, 0.5, solved.request.weights)]
-        )
+        p50 = mixture_value(path.season_peak, 0.5, solved.request.weights)
         if limit.kind in {"database", "storage"}:
             found = _of_instances(solved, supply, path, p50)
         elif limit.kind in RAISED_BY_OTHERS:

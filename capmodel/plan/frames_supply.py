@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.plan.frames_limits import scenario_weights, scenarios_of
 from capmodel.schema import Status, worst_basis
 
@@ -78,7 +78,7 @@ def _targets(check: PodCheck | None) -> dict[str, float | str]:
 
 
 def _median(peaks: np.ndarray, weights: np.ndarray) -> float:
-    return float(peaks[mixture_quantile(peaks, 0.5, weights)])
+    return mixture_value(peaks, 0.5, weights)
 
 
 def _number(value: float | None) -> float:

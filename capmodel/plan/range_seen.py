@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from capmodel.capacity.evaluate import database_instant, database_rates
-from capmodel.capacity.risk import mixture_quantile
+from capmodel.capacity.risk import mixture_value
 from capmodel.plan.paths import at_p50
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def beyond_seen(solved: Solved) -> dict[str, float]:
 
 def _service(solved: Solved, name: str) -> float:
     peaks = solved.needs.load_peak[name]
-    p50 = float(peaks[mixture_quantile(peaks, 0.5, solved.request.weights)])
+    p50 = mixture_value(peaks, 0.5, solved.request.weights)
     targets = solved.estate.targets(name)
     return solved.estate.services[name].extrapolation_x(targets, load=p50)
 
