@@ -209,6 +209,32 @@ def test_a_database_without_a_second_instance_says_so() -> None:
     assert row(covered, "cost", item="db")["count"] == 2
 
 
+def test_connections_of_a_class_that_no_table_documents_follow_its_memory() -> None:
+    # RDS: memory / 12,582,880 bytes, less what the system takes. 10 pods x 150 are 1,500, above
+    # 85 % of the 1,300 of 16 GiB.
+    plans = plan(topology({**MYSQL, "standby": True}, caller={"pool_max": 150}))
+    limit = row(plans, "limits", node="db", limit="connections")
+    assert (limit["peak_p50"], limit["hard"], limit["status"]) == (1500, 1300, "RED")
+    wider = row(plans, "remedies", node="db", limit="connections", remedy="larger class")
+    assert (wider["from"], wider["to"]) == ("db.r6g.large", "db.r6g.xlarge")
+    assert wider["utilization_after"] == pytest.approx(1500 / 2600)
+    pools = row(plans, "orders", item="api", kind="config")  # the cheaper way: 10 x 110 are 1,100
+    assert (pools["from"], pools["to"]) == ("150", "110")
+    assert row(plans, "databases", database="db")["class_needed"] == "db.r6g.large"
+
+
+def test_a_proxys_share_holds_on_every_class() -> None:
+    # 1,200 queries a second of 2 s are 2,400 sessions, P99 2,515: a half of 4,000 is too small.
+    database = {"engine": "aurora-mysql", "class": "db.r6g.4xlarge", "readers": 1, "proxy": True,
+                "hold_s": 2.0, "max_connections_percent": 50}  # fmt: skip
+    plans = plan(topology(database, caller={"pool_max": 20}))
+    limit = row(plans, "limits", node="db", limit="connections")
+    assert (limit["hard"], limit["status"]) == (2000, "RED")
+    need = row(plans, "databases", database="db")["class_needed"]
+    half = {"db.r6g.8xlarge": 2500, "db.r6g.12xlarge": 3000, "db.r6g.16xlarge": 3000}
+    assert limit["peak_p50"] <= 0.85 * half[need]
+
+
 def test_pools_that_reconnect_at_once_stop_the_promoted_instance() -> None:
     # 12 cores of checkouts on pods of 2 x 0.6 are 10 pods with a pool of 50: 500 connections of
     # 10 ms are 5 cores in one second, and 2.5 s on the 2 vCPU of a db.r6g.large.

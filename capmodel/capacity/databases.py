@@ -72,14 +72,14 @@ class ClassLadder:
     """The classes that a database may run on.
 
     ``classes`` of one family, smallest first; ``today`` the name of the present one; ``declared``
-    an explicit `max_connections` parameter, None where the default of the class applies; ``where``
-    it would be declared, for messages.
+    an explicit `max_connections` parameter, None where the default of the class applies; ``share``
+    what callers may take of them, less than 1 behind a proxy [ratio].
     """
 
     classes: tuple[DbClass, ...]
     today: str
     declared: int | None = None
-    where: str = "max_connections"
+    share: float = 1.0
 
     @property
     def now(self) -> DbClass:
@@ -101,15 +101,6 @@ class ClassLadder:
             expected=f"a class of the ladder: {', '.join(known) or 'none'}",
             do=f'Did you mean "{close}"?' if close else "Correct the class.",
         )
-
-    def hard(self, candidate: DbClass, limit: DbLimit) -> float:
-        """Return the hard value of a limit on a class, see :func:`connection_limit`."""
-        if limit == "cpu_cores":
-            return float(candidate.vcpu)
-        connections = connection_limit(
-            candidate, declared=self.declared, today=self.now, where=self.where
-        )
-        return float(connections)
 
     @property
     def larger(self) -> tuple[DbClass, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from capmodel.capacity.databases import Caller, connection_limit, connection_use
+from capmodel.capacity.databases import Caller, ClassLadder, connection_limit, connection_use
 from capmodel.capacity.replicas import ceil_units
 from capmodel.errors import InputError
 from capmodel.laws.arguments import number, raise_any, whole
@@ -216,6 +216,24 @@ def class_connections(
     if engine == "aurora-mysql" and candidate.memory_gib >= _TABLED_FROM_GIB:
         cautious = min(formula, float(np.round(formula, -3)))
     return ConnectionDefault(int(cautious + 1e-9), "formula", formula)
+
+
+def ladder_connections(ladder: ClassLadder, candidate: DbClass) -> tuple[float, str]:
+    """Return the connections that callers may take of a class, and on what that rests.
+
+    :func:`class_connections` of a declared, a documented or a computed value, times the share that
+    a proxy may take.
+
+    Examples
+    --------
+    >>> from capmodel.capacity.databases import ClassLadder
+    >>> from capmodel.catalog import Catalog
+    >>> family = Catalog.builtin().db_ladder("aurora-mysql", "db.r6g.large")
+    >>> ladder_connections(ClassLadder(family, "db.r6g.large", share=0.5), family[0])
+    (500.0, 'documented')
+    """
+    found = class_connections(candidate, declared=ladder.declared, today=ladder.now)
+    return found.value * ladder.share, found.basis
 
 
 def connection_demand(

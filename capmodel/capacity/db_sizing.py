@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from capmodel.capacity.db_connections import class_connections
+from capmodel.capacity.db_connections import ladder_connections
 from capmodel.capacity.db_needs import (
     DbDemand,
     DbHold,
@@ -182,11 +182,11 @@ def class_limits(candidate: DbClass, *, ladder: ClassLadder, setup: DbSetup) -> 
     >>> limits.hard["connections"], limits.set_by["connections"]
     (1300.0, 'formula')
     """
-    connections = class_connections(candidate, declared=ladder.declared, today=ladder.now)
+    connections, basis = ladder_connections(ladder, candidate)
     storage = storage_limits(candidate, setup.volume)
     values: dict[str, float | None] = {
         "cpu_cores": float(candidate.vcpu),
-        "connections": float(connections.value),
+        "connections": connections,
         "iops": storage.iops,
         "throughput_mib": storage.throughput_mib,
         "buffer_pool_gib": BUFFER_POOL_X * candidate.memory_gib,
@@ -196,7 +196,7 @@ def class_limits(candidate: DbClass, *, ladder: ClassLadder, setup: DbSetup) -> 
         "iops": storage.iops_binding,
         "throughput_mib": storage.throughput_binding,
     }
-    if connections.basis == "formula":
+    if basis == "formula":
         set_by["connections"] = "formula"
     missing = [name for name, value in values.items() if value is None]
     return ClassLimits(

@@ -21,9 +21,11 @@ from capmodel.capacity.databases import (
     connection_use,
     status_of,
 )
+from capmodel.capacity.db_connections import ladder_connections
 from capmodel.capacity.replicas import SLACK, ceil_units, surge_pods
 
 if TYPE_CHECKING:
+    from capmodel.catalog import DbClass
     from capmodel.schema import Basis, Status
 
 __all__ = [
@@ -220,11 +222,11 @@ def class_remedy(
     Remedy or None
         None where no larger class raises the limit.
     """
-    before = ladder.hard(ladder.now, limit)
+    before = _hard(ladder, ladder.now, limit)
     wanted, policy_x = need.of(limit)
     best: Remedy | None = None
     for candidate in ladder.larger:
-        hard = ladder.hard(candidate, limit)
+        hard = _hard(ladder, candidate, limit)
         if hard <= before:
             continue
         priced = ladder.today in season_usd and candidate.name in season_usd
@@ -241,6 +243,13 @@ def class_remedy(
         if best.status_after == "GREEN":
             break
     return best
+
+
+def _hard(ladder: ClassLadder, candidate: DbClass, limit: DbLimit) -> float:
+    """Return the hard value of a limit on a class."""
+    if limit == "cpu_cores":
+        return float(candidate.vcpu)
+    return ladder_connections(ladder, candidate)[0]
 
 
 def proxy_remedy(

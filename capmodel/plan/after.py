@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from capmodel.capacity.db_connections import ladder_connections
 from capmodel.capacity.db_storage import storage_limits
 from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.capacity.quota_relief import to_ask_for
@@ -12,11 +13,13 @@ from capmodel.capacity.replicas import SLACK, ceil_units
 from capmodel.capacity.risk import mixture_value
 from capmodel.plan.frames_databases import storage_needed
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.size_databases import ladder_of
 from capmodel.schema import order_statistic
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from capmodel.capacity.databases import ClassLadder
     from capmodel.capacity.estate import Limit
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.catalog import DbClass
@@ -72,10 +75,10 @@ def hard_after(solved: Solved, supply: Supply, path: LimitPaths) -> float:
         return need.ordered.vcpu * need.readers / max(database.readers, 1)
     if need.ordered.name == database.db_class or limit.name == "applier":
         return limit.hard
-    return _of_class(limit, database, need.ordered)
+    return _of_class(limit, database, need.ordered, ladder=ladder_of(solved, limit.node))
 
 
-def _of_class(limit: Limit, database: Database, ordered: DbClass) -> float:
+def _of_class(limit: Limit, database: Database, ordered: DbClass, *, ladder: ClassLadder) -> float:
     """Return a limit's hard value on another class; today's where no table states it."""
     held = storage_limits(ordered, database.storage)
     values: dict[str, float | None] = {
@@ -83,7 +86,7 @@ def _of_class(limit: Limit, database: Database, ordered: DbClass) -> float:
         "network_gbps": ordered.network_gbps,
         "iops": held.iops,
         "throughput_mib": held.throughput_mib,
-        "connections": max(float(ordered.max_connections or 0), limit.hard),
+        "connections": ladder_connections(ladder, ordered)[0],
     }
     found = values[limit.name]
     return limit.hard if found is None else found

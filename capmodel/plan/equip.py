@@ -212,13 +212,12 @@ def _max_connections(fit: CapacityFit, request: PlanRequest, name: str) -> tuple
     database = fit.topology.databases[name]
     today = request.catalog.db_class(database.engine, database.db_class)
     found = class_connections(today, declared=database.max_connections, today=today)
-    share = database.max_connections_percent / 100.0 if database.proxy else 1.0
     source = {
         "declared": f"topology, {name}.max_connections",
         "documented": f"catalog, {database.db_class}",
         "formula": f"formula of the memory of {database.db_class}, no table states it",
     }[found.basis]
-    return float(found.value) * share, source
+    return float(found.value) * database.connections_share, source
 
 
 def _database_lines(fit: CapacityFit, request: PlanRequest, name: str) -> dict[str, DatabaseLine]:

@@ -38,7 +38,7 @@ def ladder_of(solved: Solved, name: str) -> ClassLadder:
         classes=solved.request.catalog.db_ladder(database.engine, database.db_class),
         today=database.db_class,
         declared=database.max_connections,
-        where=f"databases.{name}.max_connections",
+        share=database.connections_share,
     )
 
 

@@ -124,6 +124,11 @@ class Database(Spec):
     left out: from history."""
     used_by: dict[str, CallerOfDatabase] = Field(default_factory=dict)
 
+    @property
+    def connections_share(self) -> float:
+        """Share of `max_connections` that callers may take: what the proxy may [ratio]."""
+        return self.max_connections_percent / 100.0 if self.proxy else 1.0
+
     @model_validator(mode="after")
     def _of_its_engine(self) -> Self:
         if self.engine == "aurora-mysql" and (self.storage is not None or self.standby):
