@@ -233,6 +233,20 @@ def test_a_proxys_share_holds_on_every_class() -> None:
     need = row(plans, "databases", database="db")["class_needed"]
     half = {"db.r6g.8xlarge": 2500, "db.r6g.12xlarge": 3000, "db.r6g.16xlarge": 3000}
     assert limit["peak_p50"] <= 0.85 * half[need]
+    shares = row(plans, "shares", node="db", limit="connections")
+    assert (shares["user"], shares["usage"]) == ("api", pytest.approx(2400))  # not 10 pools of 20
+    remedies = plans.to_frame("remedies").query("limit == 'connections'")
+    assert set(remedies["remedy"]) <= {"larger class", "change the class"}
+
+
+def test_without_a_reader_the_writer_serves_all_reads() -> None:
+    cores = {"cpu_cores": {"per_read": 0.001, "per_write": 0.001}}
+    database = {**AURORA, "readers": 0, "usage": cores}
+    plain = plan(topology(database))
+    shared = plan(topology({**database, "reads_on_readers": 0.8}))
+    for plans in (plain, shared):
+        limit = row(plans, "limits", node="db", limit="cpu_cores")
+        assert limit["peak_p50"] == pytest.approx(1.2)  # 1,000 reads and 200 writes of 1 ms
 
 
 def test_pools_that_reconnect_at_once_stop_the_promoted_instance() -> None:

@@ -94,7 +94,7 @@ def database_lines(
         Planned utilizations.
     """
     lines: dict[str, DatabaseLine] = {}
-    on_readers = database.reads_on_readers if database.readers else 0.0
+    on_readers = 1.0 - database.reads_on_writer
     where = f"catalog, {db_class.name}"
     if cores is not None and on_readers > 0:
         lines["reader_cpu_cores"] = DatabaseLine(

@@ -151,7 +151,7 @@ def database_rates(
 ) -> tuple[np.ndarray | float, np.ndarray | float]:
     """Return (reads, writes) that reach a database's writer, for its callers' loads [1/s]."""
     database = estate.topology.databases[name]
-    on_writer = 1.0 - database.reads_on_readers
+    on_writer = database.reads_on_writer
     reads: np.ndarray | float = 0.0
     writes: np.ndarray | float = 0.0
     for user, caller in database.used_by.items():
@@ -169,7 +169,7 @@ def database_instant(
     """
     database = estate.topology.databases[name]
     _, per_read, per_write = (use or estate.databases[name]).central
-    on_writer = 1.0 - database.reads_on_readers
+    on_writer = database.reads_on_writer
     mix = {
         user: max(caller.reads * on_writer * per_read + caller.writes * per_write, 1e-12)
         for user, caller in database.used_by.items()

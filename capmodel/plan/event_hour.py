@@ -215,7 +215,7 @@ def pod_line(solved: Solved, name: str) -> PodLine:
     at_target = 1.0 / float(np.median(estate.rate(name, AUTOSCALED)))
     full = 1.0 / float(np.median(hard_rate))
     read = use.uses_of("cpu_cores") or use.uses
-    target, idle = estate.topology.policy.utilization.cpu_cores, 0.0
+    target, idle = estate.targets(name)["cpu_cores"], 0.0
     if read:
         line = max(read, key=lambda one: one.per_pod + one.per_request * at_target)
         target = (line.per_pod + line.per_request * at_target) / line.request

@@ -35,7 +35,7 @@ def database_steps(solved: Solved, path: LimitPaths, _scenario: str, at: At) -> 
         yield from root_steps(solved, root, at, instant)
     for user, caller in database.used_by.items():
         load = at.of(at.loads.at(user, instant))
-        reads += load * caller.reads * (1 - database.reads_on_readers)
+        reads += load * caller.reads * database.reads_on_writer
         writes += load * caller.writes
         yield Factor(
             f"load of {user}",

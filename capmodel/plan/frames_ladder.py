@@ -99,6 +99,9 @@ def shares_frame(solved: Solved) -> pd.DataFrame:
 def _parts(solved: Solved, path: LimitPaths) -> Iterator[tuple[str, float]]:
     """Yield (user, usage) of a limit that several users fill; idle usage belongs to nobody."""
     limit = path.limit
+    if limit.kind == "connections" and solved.estate.topology.databases[limit.node].proxy:
+        yield from _session_parts(solved, limit.node, at_p50(solved, path, solved.request.weights))
+        return
     if limit.kind == "connections":
         sheet = connection_sheet(solved, MIXTURE, limit.node, {limit.key: path})
         yield from ((str(row["service"]), float(row["connections"])) for row in sheet)
@@ -115,6 +118,15 @@ def _parts(solved: Solved, path: LimitPaths) -> Iterator[tuple[str, float]]:
     else:
         for share in declared_shares(at.estate, at.loads, limit.node):
             yield share.user, at.of(share.usage)
+
+
+def _session_parts(solved: Solved, name: str, at: At) -> Iterator[tuple[str, float]]:
+    """Yield (user, mean sessions that its queries keep busy behind a proxy)."""
+    database = solved.estate.topology.databases[name]
+    queries = {user: caller.reads + caller.writes for user, caller in database.used_by.items()}
+    instant = at.loads.instant({user: max(each, 1e-12) for user, each in queries.items()})
+    for user, each in queries.items():
+        yield user, at.of(at.loads.at(user, instant)) * each * database.hold_s
 
 
 def _core_parts(solved: Solved, name: str, at: At) -> Iterator[tuple[str, float]]:

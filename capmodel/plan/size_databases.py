@@ -117,7 +117,7 @@ def _demand(
     reads, writes = solved.database_queries[name]
     if use is not None and cores is not None:
         idle, per_read, per_write = use.central
-        central = per_read * (1.0 - database.reads_on_readers) * reads + per_write * writes
+        central = per_read * database.reads_on_writer * reads + per_write * writes
         # Without queries there is idle use alone, and nothing to scale.
         x = np.ones_like(central)
         busy = np.maximum(cores.season_peak - idle, 0.0)
@@ -145,7 +145,7 @@ def setup_of(solved: Solved, name: str) -> DbSetup:
     lines = solved.estate.database_lines
     operations = lines.get((name, "iops"))
     network = lines.get((name, "network_gbps"))
-    on_writer = 1.0 - (database.reads_on_readers if database.readers else 0.0)
+    on_writer = database.reads_on_writer
 
     def per_query(line: float, share: float) -> float:
         return line / share if share > 0 else 0.0

@@ -227,7 +227,10 @@ def _database_remedies(
         return class_remedy(ladder, need=wanted, limit=limit, season_usd=bill)
 
     within = _share(need.connections_p50, need.connections_level, policy.connections)
-    if need.connections_p50 > within * hard:
+    if need.connections_p50 > within * hard and database.proxy:
+        wider = larger("connections")
+        found["connections"] = () if wider is None else (wider,)
+    elif need.connections_p50 > within * hard:
         found["connections"] = connection_remedies(
             _callers(solved, need, name),
             limit=int(hard),
@@ -308,9 +311,12 @@ def _p50_and_size(solved: Solved, path: LimitPaths | None, scenario: str) -> tup
 def connection_sheet(
     solved: Solved, scenario: str, name: str, paths: Mapping[tuple[str, str], LimitPaths]
 ) -> tuple[Mapping[str, Any], ...]:
-    """Return each caller's load, pods and connections on the P50 path of a database."""
+    """Return each caller's load, pods and connections on the P50 path of a database.
+
+    None behind a proxy, which lends its sessions to queries and not to pools.
+    """
     path = paths.get((name, "connections"))
-    if path is None:
+    if path is None or solved.estate.topology.databases[name].proxy:
         return ()
     at = at_p50(solved, path, scenario_weights(solved, scenario))
     instant = connections_instant(at.estate, at.loads, name)

@@ -125,6 +125,11 @@ class Database(Spec):
     used_by: dict[str, CallerOfDatabase] = Field(default_factory=dict)
 
     @property
+    def reads_on_writer(self) -> float:
+        """Share of reads that the writer serves: all of them without a reader [ratio]."""
+        return 1.0 - (self.reads_on_readers if self.readers else 0.0)
+
+    @property
     def connections_share(self) -> float:
         """Share of `max_connections` that callers may take: what the proxy may [ratio]."""
         return self.max_connections_percent / 100.0 if self.proxy else 1.0
