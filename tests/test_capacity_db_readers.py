@@ -162,7 +162,7 @@ def test_dns_skew_against_simulated_clients() -> None:
         skew = placed * readers / clients
         bound = dbf.dns_skew_x(clients, readers=readers, quantile=0.99)
         assert np.mean(skew <= bound + 1e-9) >= 0.99
-        assert np.mean(skew <= bound - readers / clients + 1e-9) < 0.995  # one client less fails
+        assert np.mean(skew <= bound - readers / clients + 1e-9) < 0.99  # one client less fails
     assert dbf.dns_skew_x(10, readers=1) == dbf.dns_skew_x(0, readers=3) == 1.0
 
 

@@ -91,7 +91,14 @@ def test_regret_is_none_where_demand_comes_as_expected(
     covers = optimal_commitment(usage, discount=discount).covers_usd_per_hour
     of = commitment_regret(usage, covers=covers, discount=discount, demand_x=1.0)
     assert of == pytest.approx(0, abs=1e-9 * max(1.0, covers))
-    assert commitment_regret(usage, covers=covers, discount=discount, demand_x=demand_x) >= 0
+    # A best commitment covers some hour's usage, or nothing.
+    made, *others = (
+        commitment_at(usage * demand_x, covers=c, discount=discount).usd_per_hour
+        for c in (covers, 0.0, *(usage * demand_x))
+    )
+    expected = made - min(made, *others)
+    found = commitment_regret(usage, covers=covers, discount=discount, demand_x=demand_x)
+    assert found == pytest.approx(expected, abs=1e-9 * max(1.0, made))
 
 
 def test_a_fifth_less_leaves_a_flat_estate_with_a_fifth_unused() -> None:

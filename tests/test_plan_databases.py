@@ -49,9 +49,10 @@ def plan(declared: cm.Topology, **options: Any) -> cm.PlanSet:
 
 def row(plans: cm.PlanSet, frame: str, **wanted: Any) -> pd.Series:
     found = plans.to_frame(frame)
-    for column, value in {"scenario": "mixture", **wanted}.items():
-        if column in found:
-            found = found[found[column] == value]
+    if "scenario" in found:
+        wanted = {"scenario": "mixture", **wanted}
+    for column, value in wanted.items():
+        found = found[found[column] == value]
     assert len(found) == 1
     return found.iloc[0]
 

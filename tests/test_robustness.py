@@ -160,6 +160,7 @@ def test_an_infeasible_service_alone_leaves_a_pool_without_nodes(tmp_path, maxim
     held = {160 * 1.25 * 20} if maximum else set()
     assert set(connections["peak_p50"]) == held
     overlays = plan.to_frame("overlays").query("node == 'api'")
+    assert bool(len(overlays)) == (maximum is not None)  # without a bound there is no limit
     assert (overlays["needed"] == math.inf).all()
     assert overlays["breaks"].all()
 
@@ -430,8 +431,8 @@ def test_with_pools_a_missing_default_is_computed_from_memory_and_says_so(tmp_pa
     plan = planned(changed(databases__db={**MYSQL, "used_by": pooled}), tmp_path)
     steps = plan.explain("db", "connections")
     hard = steps[steps["factor"] == "/ hard limit"].iloc[0]
-    assert hard["value"] > 0
-    assert hard["source"].startswith("formula of the memory of db.")
+    assert hard["value"] == 10_400  # 0.952 x 128 GiB / 12,582,880 bytes, rounded to a hundred
+    assert hard["source"].startswith("formula of the memory of db.r6g.4xlarge")
 
 
 @pytest.mark.parametrize(
