@@ -163,6 +163,6 @@ def test_all_zones_cannot_be_lost() -> None:
 
 
 def test_readers_take_their_share_of_the_reads_only() -> None:
-    made = estate(reads_on_readers=0.75)
+    made = estate(readers=2, reads_on_readers=0.75)
     reads, writes = database_rates(made, "db", {"api": 400.0, "underwriting": 120.0})
     assert (reads, writes) == (pytest.approx(0.25 * 3440), pytest.approx(1160))
