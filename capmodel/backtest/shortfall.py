@@ -1,0 +1,397 @@
+"""What stands held against what arrived: minutes above each limit, and the season's bill.
+
+This module answers: for how many minutes did traffic exceed a hard limit, which limit was first,
+what would the loss of a zone at any minute have meant, and what did it cost?
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from capmodel.backtest.standing import changed, with_class
+from capmodel.capacity.estate import AUTOSCALED, SATURATED, pool_services
+from capmodel.capacity.evaluate import pods_needed, saturation_of, usage_of, zone_fill
+from capmodel.capacity.limits import limits_of
+from capmodel.capacity.replicas import SLACK, ceil_units
+from capmodel.cost import cents, database_line, node_line, total_usd
+from capmodel.topology import Hold, LoseZones
+
+if TYPE_CHECKING:
+    from capmodel.backtest.observed import Observed
+    from capmodel.backtest.standing import Recorded
+    from capmodel.capacity.estate import Estate, Limit
+    from capmodel.capacity.loads import Loads
+    from capmodel.catalog import Catalog
+    from capmodel.topology import Topology
+
+__all__ = [
+    "LimitShort",
+    "Shortfall",
+    "bill",
+    "hindsight",
+    "recorded_bill",
+    "recorded_shortfall",
+    "rule_of_thumb",
+    "shortfall",
+]
+
+NOT_BY_MINUTE: Final = frozenset({"storage"})
+"""Limits that fill over weeks: no minute exceeds them."""
+FULL: Final = 1 + 1e-9
+"""Rounding may put a usage at its limit an ulp above it [ratio]."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitShort:
+    """One limit held against a season that happened."""
+
+    node: str
+    limit: str
+    unit: str
+    tier: int
+    hard: float
+    """What stood [unit]."""
+    peak: float
+    """The most that was needed [unit]."""
+    minutes_short: float
+    """Minutes above it [min]."""
+    first: str
+    """Local day of the first such minute, '' for none."""
+    worst_x: float
+    """Needed / hard in the worst minute [ratio]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shortfall:
+    """What one way to provide would have meant; minutes of a tier count each minute once."""
+
+    limits: tuple[LimitShort, ...]
+    """In the order in which they were exceeded, those that never were by how full they got."""
+    minutes_short: float
+    """Minutes in which any hard limit was exceeded [min]."""
+    minutes_short_by_tier: Mapping[int, float]
+    minutes_short_zone_lost: float
+    """Minutes in which the loss of one zone would have left too few nodes [min]; nan: unknown."""
+    minutes_over_policy: float
+    """Minutes in which something was fuller than the policy plans for [min]; nan: unknown."""
+    nodes: Mapping[str, int]
+
+    @property
+    def first(self) -> LimitShort | None:
+        """The limit that was exceeded first, None where none was."""
+        return next((row for row in self.limits if row.minutes_short > 0), None)
+
+
+def usages(estate: Estate, loads: Loads) -> Iterator[tuple[Limit, np.ndarray]]:
+    """Yield every bounded limit with its usage as the hard value sees it, by column, (N,)."""
+    for limit in limits_of(estate):
+        if not math.isfinite(limit.hard) or limit.kind in NOT_BY_MINUTE:
+            continue
+        usage = usage_of(limit, estate, loads)
+        full = np.atleast_2d(saturation_of(limit, estate, loads, usage))
+        yield limit, np.broadcast_to(full, (1, len(loads.dates)))[0]
+
+
+def shortfall(estate: Estate, seen: Observed) -> Shortfall:
+    """Return the minutes in which what stands would not have held what arrived.
+
+    Every pod may run full and every pool places what its pods need then: what is short is short
+    after scaling out to all that stands.
+    """
+    rows, over = [], {}
+    planned = np.zeros(len(seen.minutes), dtype=bool)
+    for limit, usage in usages(estate, seen.loads):
+        planned |= _over_policy(limit, estate, seen.loads)
+        above = usage > limit.hard * FULL
+        over[limit.key] = (limit.tier, above)
+        rows.append((_first(above), -_worst(usage, limit.hard), _row(limit, usage, above, seen)))
+    rows.sort(key=lambda row: row[:2])
+    tiers = sorted({tier for tier, _ in over.values()})
+    none = np.zeros(len(seen.minutes), dtype=bool)
+    every = np.logical_or.reduce([none, *(above for _, above in over.values())])
+    by_tier = {
+        tier: np.logical_or.reduce([none, *(a for t, a in over.values() if t == tier)])
+        for tier in tiers
+    }
+    pools = estate.topology.pools
+    return Shortfall(
+        limits=tuple(row for _, _, row in rows),
+        minutes_short=float(seen.minutes[every].sum()),
+        minutes_short_by_tier={t: float(seen.minutes[a].sum()) for t, a in by_tier.items()},
+        minutes_short_zone_lost=float(seen.minutes[_zone_lost(estate, seen)].sum()),
+        minutes_over_policy=float(seen.minutes[planned].sum()),
+        nodes={name: pool.today for name, pool in pools.items() if pool.today is not None},
+    )
+
+
+def _over_policy(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
+    """Return the columns in which a limit is fuller than planned, shape (N,)."""
+    usage = np.atleast_2d(usage_of(limit, estate, loads))
+    return np.broadcast_to(usage > limit.policy * FULL, (1, len(loads.dates)))[0]
+
+
+def _first(above: np.ndarray) -> int:
+    return int(above.argmax()) if above.any() else len(above)
+
+
+def _worst(usage: np.ndarray, hard: float) -> float:
+    peak = float(usage.max(initial=0.0))
+    if hard == 0:
+        return math.inf if peak > 0 else 0.0
+    return peak / hard
+
+
+def _row(limit: Limit, usage: np.ndarray, above: np.ndarray, seen: Observed) -> LimitShort:
+    return LimitShort(
+        node=limit.node,
+        limit=limit.name,
+        unit=limit.unit,
+        tier=limit.tier,
+        hard=float(limit.hard),
+        peak=float(usage.max(initial=0.0)),
+        minutes_short=float(seen.minutes[above].sum()),
+        first=str(seen.dates[above][0]) if above.any() else "",
+        worst_x=_worst(usage, limit.hard),
+    )
+
+
+def _zone_lost(estate: Estate, seen: Observed) -> np.ndarray:
+    """Return the columns in which the zones that are left could not hold every full pod."""
+    hit = np.zeros(len(seen.minutes), dtype=bool)
+    row = Hold(failure=LoseZones(lose_zones=1), quantile=0.5, up_to="hard")
+    for name, pool in estate.topology.pools.items():
+        if pool.today is None or pool.zones == 1 or not pool_services(estate, name):
+            continue
+        fill = ceil_units(zone_fill(estate, seen.loads, name, row))[0]
+        hit |= fill > pool.today // pool.zones
+    return hit
+
+
+def recorded_shortfall(estate: Estate, seen: Observed, record: Recorded) -> Shortfall:
+    """Return the same of the pods that ran: minutes in which all of them full were too few.
+
+    Parameters
+    ----------
+    estate
+        What stood beside the pods: databases, quotas.
+    seen
+        What arrived.
+    record
+        Pods by step of the same days.
+    """
+    held = shortfall(estate, seen)
+    step = np.searchsorted(record.time, seen.time, side="right") - 1
+    rows = [row for row in held.limits if row.limit not in {"nodes", "replicas", "cpu_cores"}
+            or row.node in estate.topology.databases]  # fmt: skip
+    above_any = np.zeros(len(seen.minutes), dtype=bool)
+    tiers: dict[int, np.ndarray] = {}
+    for name, pods in record.pods.items():
+        ran = pods[step]
+        if np.isnan(ran).all() or not estate.services[name].known:
+            continue
+        need = np.broadcast_to(pods_needed(estate, seen.loads, name, SATURATED), (1, len(ran)))[0]
+        above = need > np.where(np.isnan(ran), np.inf, ran) * FULL
+        tier = estate.topology.tier_of(name)
+        tiers[tier] = tiers.get(tier, np.zeros_like(above)) | above
+        above_any |= above
+        rows.append(_pods_row(name, tier, need, ran, above, seen))
+    for limit, usage in usages(estate, seen.loads):
+        if (limit.node, limit.name) in {(r.node, r.limit) for r in rows}:
+            above = usage > limit.hard * FULL
+            tiers[limit.tier] = tiers.get(limit.tier, np.zeros_like(above)) | above
+            above_any |= above
+    rows.sort(key=lambda row: (row.first or "9999", -row.worst_x))
+    return Shortfall(
+        limits=tuple(rows),
+        minutes_short=float(seen.minutes[above_any].sum()),
+        minutes_short_by_tier={t: float(seen.minutes[a].sum()) for t, a in sorted(tiers.items())},
+        minutes_short_zone_lost=math.nan,
+        minutes_over_policy=math.nan,
+        nodes={n: int(np.nanmax(v)) for n, v in record.nodes.items() if not np.isnan(v).all()},
+    )
+
+
+def _pods_row(
+    name: str, tier: int, need: np.ndarray, ran: np.ndarray, above: np.ndarray, seen: Observed
+) -> LimitShort:
+    ratio = need / np.where(ran > 0, ran, np.nan)
+    return LimitShort(
+        node=name,
+        limit="pods",
+        unit="pods",
+        tier=tier,
+        hard=float(np.nanmax(ran)),
+        peak=float(need.max()),
+        minutes_short=float(seen.minutes[above].sum()),
+        first=str(seen.dates[above][0]) if above.any() else "",
+        worst_x=float(np.nanmax(ratio)) if np.isfinite(ratio).any() else 0.0,
+    )
+
+
+def bill(topology: Topology, *, catalog: Catalog, hours: float) -> Decimal:
+    """Return what the nodes and database instances of a topology cost, on demand [USD].
+
+    Pools that declare no nodes are left out.
+    """
+    lines = [
+        node_line(name, node=catalog.node_type(pool.types[0]), count=pool.today, hours=hours)
+        for name, pool in topology.pools.items()
+        if pool.today is not None
+    ]
+    lines += [
+        database_line(
+            name,
+            db_class=catalog.db_class(database.engine, database.db_class),
+            instances=1 + database.readers + database.standby,
+            hours=hours,
+        )
+        for name, database in topology.databases.items()
+    ]
+    return total_usd(lines)
+
+
+def recorded_bill(
+    topology: Topology, record: Recorded, *, catalog: Catalog, hours: float
+) -> Decimal:
+    """Return what the recorded pods' nodes cost hour by hour, with today's databases [USD].
+
+    Steps without a record are taken at the mean of the others.
+    """
+    total = bill(topology, catalog=catalog, hours=hours)
+    for name, pool in topology.pools.items():
+        nodes = record.nodes[name]
+        price = catalog.node_type(pool.types[0]).price_usd_per_hour
+        if pool.today is not None:
+            node = catalog.node_type(pool.types[0])
+            total -= node_line(name, node=node, count=pool.today, hours=hours).usd
+        if not np.isnan(nodes).all():
+            total += cents(Decimal(repr(float(np.nanmean(nodes)) * hours)) * price)
+    return total
+
+
+def rule_of_thumb(
+    topology: Topology,
+    *,
+    estate_of: Callable[[Topology, Observed], Estate],
+    last: Observed,
+    record: Recorded,
+    catalog: Catalog,
+    x: float,
+) -> Topology:
+    """Return last season's peak times a factor: nodes that ran, classes, quotas, autoscalers.
+
+    Nodes of which no pods were recorded count as the autoscaler would have run them.
+
+    Parameters
+    ----------
+    topology
+        What stands before.
+    estate_of
+        Makes the estate of a topology for the columns of loads.
+    last, record
+        Loads and pods of the season before.
+    catalog
+        Database classes.
+    x
+        The factor, 1.3 for 30 % on top [ratio].
+    """
+    estate = estate_of(topology, last)
+    wanted: dict[tuple[str, ...], float | int | None] = {}
+    for name, pool in topology.pools.items():
+        if not pool_services(estate, name):
+            continue
+        ran = record.nodes[name]
+        most = pool.zones * float(ceil_units(zone_fill(estate, last.loads, name, AUTOSCALED)).max())
+        if not np.isnan(ran).all():
+            most = float(np.nanmax(ran))
+        zones = pool.zones * math.ceil(most * x / pool.zones - SLACK)
+        wanted["pools", name, "today"] = max(zones, pool.today or 0)
+    for limit, usage in usages(estate, last.loads):
+        asked = math.ceil(float(usage.max()) * x - SLACK)
+        if limit.node in topology.externals:
+            wanted["externals", limit.node, "limit_rps"] = max(limit.hard, float(asked))
+        elif limit.kind == "replicas":
+            wanted["services", limit.node, "replicas", "max"] = max(int(limit.hard), asked)
+    scaled = _times(last, x)
+    return _with_classes(
+        changed(topology, wanted), estate_of=estate_of, seen=scaled, catalog=catalog, policy=False
+    )
+
+
+def hindsight(
+    topology: Topology,
+    *,
+    estate_of: Callable[[Topology, Observed], Estate],
+    seen: Observed,
+    catalog: Catalog,
+) -> Topology:
+    """Return what the policy asks for traffic that is known: the plan of perfect foresight.
+
+    Every hold row at what came, without risk: the largest of the rows for nodes, the smallest class
+    that keeps its limits within policy, quotas and autoscalers at policy.
+    """
+    estate = estate_of(topology, seen)
+    policy = topology.policy
+    wanted: dict[tuple[str, ...], float | int | None] = {}
+    for name, pool in topology.pools.items():
+        if not pool_services(estate, name):
+            continue
+        tier = topology.tier_of(name)
+        rows = [hold for hold in policy.hold if hold.holds_for(tier)]
+        most = [float(ceil_units(zone_fill(estate, seen.loads, name, h)).max()) for h in rows]
+        wanted["pools", name, "today"] = int(pool.zones * max(most, default=0.0))
+    for limit, usage in usages(estate, seen.loads):
+        peak = float(usage.max())
+        if limit.node in topology.externals:
+            need = math.ceil(peak / limit.policy_x - SLACK)
+            wanted["externals", limit.node, "limit_rps"] = max(limit.hard, float(need))
+        elif limit.kind == "replicas":
+            wanted["services", limit.node, "replicas", "max"] = max(
+                int(limit.hard), math.ceil(peak - SLACK)
+            )
+    return _with_classes(
+        changed(topology, wanted), estate_of=estate_of, seen=seen, catalog=catalog, policy=True
+    )
+
+
+def _times(seen: Observed, x: float) -> Observed:
+    factor = {root: f * x for root, f in seen.loads.factor.items()}
+    return replace(seen, loads=replace(seen.loads, factor=factor))
+
+
+def _with_classes(
+    topology: Topology,
+    *,
+    estate_of: Callable[[Topology, Observed], Estate],
+    seen: Observed,
+    catalog: Catalog,
+    policy: bool,
+) -> Topology:
+    """Return the topology with the smallest class of each family that holds, never a smaller one.
+
+    Where none holds, the largest.
+    """
+    for name, database in topology.databases.items():
+        ladder = catalog.db_ladder(database.engine, database.db_class)
+        now = [c.name for c in ladder].index(database.db_class)
+        for candidate in ladder[now:]:
+            tried = with_class(topology, name, candidate.name, catalog=catalog)
+            estate = estate_of(tried, seen)
+            full = max(
+                (
+                    float(usage.max()) / (limit.hard * (limit.policy_x if policy else 1.0))
+                    for limit, usage in usages(estate, seen.loads)
+                    if limit.node == name and limit.hard > 0
+                ),
+                default=0.0,
+            )
+            if full <= FULL:
+                break
+        topology = tried
+    return topology
