@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from capmodel import laws
+    from capmodel.backtest.replay import replay
     from capmodel.catalog import Catalog
     from capmodel.demand import Batched, GivenDemand
     from capmodel.demand.adapters import (
@@ -91,6 +92,7 @@ __all__ = [
     "read_krr_json",
     "read_parquet",
     "read_vpa",
+    "replay",
 ]
 
 _MODULE_OF: Final = {
@@ -130,6 +132,7 @@ _MODULE_OF: Final = {
     "read_krr_json": "sources",
     "read_parquet": "sources",
     "read_vpa": "sources",
+    "replay": "backtest.replay",
 }
 """The module that each public name comes from; a test compares it with the imports above."""
 

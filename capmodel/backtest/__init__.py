@@ -3,7 +3,7 @@
 >>> from capmodel.backtest import backtest, event_origin
 
 Cuts stand in :mod:`.origins`, what is judged in :mod:`.tasks`, the measures in :mod:`.judge`, the
-frames in :mod:`.result`.
+frames in :mod:`.result`. A whole plan is judged in :mod:`.replay`: the past season once more.
 """
 
 from __future__ import annotations

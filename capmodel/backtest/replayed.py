@@ -206,10 +206,11 @@ class Replay:
         return lines
 
     def _caveats(self) -> list[str]:
-        lines = [
+        judged = (
             f"{self.by_minute:.0%} of the season is judged by the minute, the rest by hour means: "
             "minutes short are a lower bound there."
-        ]
+        )
+        lines = [judged]
         if self.missing_h:
             lines.append(f"{self.missing_h:g} hours were not measured and are not judged.")
         if self.left_out:
@@ -228,7 +229,9 @@ def first_named(plan: PlanSet) -> Mapping[str, Any] | None:
     limits = plan.to_frame("limits")
     rows = limits[(limits["scenario"] == MIXTURE) & (limits["status"] != "GREY")]
     broken = rows[rows["first_hard_breach"] != ""]
-    return None if broken.empty else broken.iloc[0].to_dict()
+    if broken.empty:
+        return None
+    return {str(column): value for column, value in broken.iloc[0].items()}
 
 
 def _limit_words(row: LimitShort | None) -> str:

@@ -133,7 +133,7 @@ def shortfall(estate: Estate, seen: Observed) -> Shortfall:
 def _over_policy(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     """Return the columns in which a limit is fuller than planned, shape (N,)."""
     usage = np.atleast_2d(usage_of(limit, estate, loads))
-    return np.broadcast_to(usage > limit.policy * FULL, (1, len(loads.dates)))[0]
+    return np.asarray(np.broadcast_to(usage > limit.policy * FULL, (1, len(loads.dates)))[0])
 
 
 def _first(above: np.ndarray) -> int:

@@ -181,23 +181,22 @@ def ordered(topology: Topology, orders: pd.DataFrame, *, catalog: Catalog) -> To
     return changed(topology, changes)
 
 
-def _of_order(topology: Topology, row: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+def _of_order(topology: Topology, row: Mapping[Any, Any]) -> dict[tuple[str, ...], Any]:
     """Return what an order changes; nothing for storage, whose days are not judged by minute."""
     item, to = str(row["item"]), str(row["to"])
     setting, _, database = str(row["id"]).partition(":")[2].partition(":")[2].partition(":")
     if row["kind"] == "nodes":
         return {("pools", item, "today"): int(to)}
-    if row["kind"] == "quota" and item in topology.externals:
-        return {("externals", item, "limit_rps"): float(to)}
-    if row["kind"] == "quota" and item in topology.limits:
-        return {("limits", item, "hard"): float(to)}
-    if setting == "pool_max":
-        return {("databases", database, "used_by", item, "pool_max"): int(to)}
-    if setting == "replicas.max":
-        return {("services", item, "replicas", "max"): int(to)}
-    if setting == "readers":
-        return {("databases", item, "readers"): int(to)}
-    return {}
+    if row["kind"] == "quota":
+        place = ("externals", item, "limit_rps") if item in topology.externals else None
+        place = ("limits", item, "hard") if item in topology.limits else place
+        return {} if place is None else {place: float(to)}
+    paths: dict[str, tuple[str, ...]] = {
+        "pool_max": ("databases", database, "used_by", item, "pool_max"),
+        "replicas.max": ("services", item, "replicas", "max"),
+        "readers": ("databases", item, "readers"),
+    }
+    return {paths[setting]: int(to)} if setting in paths else {}
 
 
 def changed(topology: Topology, changes: Mapping[tuple[str, ...], Any]) -> Topology:

@@ -24,6 +24,7 @@ from capmodel.cli.options import (
     set_option,
 )
 from capmodel.cli.progress import note, step
+from capmodel.cli.replays import replay
 from capmodel.cli.tables import Format, in_format, say, sections
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def capmodel() -> None:
 
 capmodel.add_command(backtest)
 capmodel.add_command(export)
+capmodel.add_command(replay)
 
 
 @capmodel.command(short_help="Make the plan: headline, ladder, review.")
