@@ -140,14 +140,44 @@ def _events(rng: np.random.Generator, lift: np.ndarray) -> np.ndarray:
     return out
 
 
-def _incidents(rng: np.random.Generator, log: np.ndarray) -> None:
-    """Bursts that nobody announced and outages, in place, none in the judged season."""
+def _incidents(
+    rng: np.random.Generator, log: np.ndarray, *, end: np.datetime64 = TRAIN_END
+) -> None:
+    """Bursts that nobody announced and outages, in place, before a day."""
     flat = log.reshape(len(log), -1)
-    end = int((TRAIN_END - FIRST).astype(int)) * HOURS
+    hours = int((end - FIRST).astype(int)) * HOURS
     for s in range(len(flat)):
         for _ in range(rng.poisson(4)):
-            at, length = rng.integers(0, end - 48), rng.integers(4, 48)
+            at, length = rng.integers(0, hours - 48), rng.integers(4, 48)
             flat[s, at : at + length] += abs(rng.normal(0.3, 0.15))
         for _ in range(rng.poisson(1.5)):
-            at, length = rng.integers(0, end - 12), rng.integers(1, 8)
+            at, length = rng.integers(0, hours - 12), rng.integers(1, 8)
             flat[s, at : at + length] += np.log(rng.uniform(0.1, 0.5))
+
+
+def planted_season(seed: int, *, luck: float) -> PlantedFleet:
+    """Return one storefront whose event years differ by a luck that differs from shop to shop.
+
+    The log standard deviation of a year's luck is itself log-normal over shops, with the median
+    `luck` and a log spread of 0.5; a year's luck is heavy-tailed (Student with 5 degrees of
+    freedom). Bursts that nobody announces and outages go on in the judged season.
+    """
+    rng = np.random.default_rng((seed, 77))
+    n = 1
+    day = np.arange(len(DATES))
+    log = np.log(rng.lognormal(5, 1.5, (n, 1, 1)))
+    log = log + _growth(rng, day, n)[:, :, None] + _days(rng, n)[:, :, None]
+    log = log + _profiles(rng, n) + _season(rng, n)[:, :, None]
+    lift = np.log(rng.uniform(1.5, 5.0, n))
+    own_luck = luck * np.exp(0.5 * rng.standard_normal())
+    bell = 0.6 + 0.8 * np.exp(-0.5 * ((np.arange(HOURS) - rng.normal(17, 3)) / 4) ** 2)
+    bell /= bell.max()
+    for year in (2022, 2023, 2024):
+        year_luck = own_luck * rng.standard_t(5) * np.sqrt(3 / 5)
+        for offset, share in EVENT_DAYS.values():
+            date = np.datetime64(thanksgiving(year) + dt.timedelta(offset), "D")
+            log[:, int((date - FIRST).astype(int))] += (lift * share + year_luck)[:, None] * bell
+    log = log + 0.03 * rng.standard_normal(log.shape)
+    _incidents(rng, log, end=LAST)
+    truth = rng.poisson(np.exp(log) * 60).reshape(n, -1) / 60
+    return PlantedFleet(values=truth, truth=truth, groups={"shop": "storefront"})
