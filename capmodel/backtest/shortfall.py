@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from capmodel.backtest.standing import changed, with_class
-from capmodel.capacity.estate import AUTOSCALED, SATURATED, pool_services
-from capmodel.capacity.evaluate import pods_needed, saturation_of, usage_of, zone_fill
+from capmodel.capacity.estate import AUTOSCALED, SATURATED, pod_requests, pool_services
+from capmodel.capacity.evaluate import (
+    pods_needed,
+    pool_pods_per_zone,
+    saturation_of,
+    usage_of,
+    zone_fill,
+)
 from capmodel.capacity.limits import limits_of
+from capmodel.capacity.nodes import PodShape, pack_zone
 from capmodel.capacity.replicas import SLACK, ceil_units
 from capmodel.cost import cents, database_line, node_line, total_usd
 from capmodel.topology import Hold, LoseZones
@@ -344,8 +351,8 @@ def hindsight(
             continue
         tier = topology.tier_of(name)
         rows = [hold for hold in policy.hold if hold.holds_for(tier)]
-        most = [float(ceil_units(zone_fill(estate, seen.loads, name, h)).max()) for h in rows]
-        wanted["pools", name, "today"] = int(pool.zones * max(most, default=0.0))
+        most = max((_placed(estate, seen.loads, name, hold) for hold in rows), default=0)
+        wanted["pools", name, "today"] = pool.zones * most
     for limit, usage in usages(estate, seen.loads):
         peak = float(usage.max())
         if limit.node in topology.externals:
@@ -358,6 +365,17 @@ def hindsight(
     return _with_classes(
         changed(topology, wanted), estate_of=estate_of, seen=seen, catalog=catalog, policy=True
     )
+
+
+def _placed(estate: Estate, loads: Loads, pool: str, hold: Hold) -> int:
+    """Return the nodes of one zone on which the pods of the busiest minute are placed."""
+    busiest = int(zone_fill(estate, loads, pool, hold).argmax())
+    at = slice(busiest, busiest + 1)
+    minute = loads.take(slice(None), at)
+    pods = pool_pods_per_zone(estate.take(slice(None), at), minute, pool, hold)
+    shapes = [PodShape(name, *pod_requests(estate, name, hold)[:2]) for name in pods]
+    counts = [int(count.max()) for count in pods.values()]
+    return pack_zone(shapes, counts, usable=estate.nodes[pool]).nodes
 
 
 def _times(seen: Observed, x: float) -> Observed:
