@@ -47,7 +47,7 @@ def hourly(*, peak: float | None = None, gap: bool = False) -> History:
 
 @pytest.fixture(scope="module")
 def quiet() -> DecisionBacktest:
-    return decide(hourly(), seasons=[SEASON], draws=200, usd_per_unit_hour="0.05")
+    return decide(hourly(), seasons=[SEASON], draws=200, usd_per_unit_hour=Decimal("0.05"))
 
 
 def test_bills_are_units_times_hours_times_price(quiet):

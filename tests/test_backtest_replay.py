@@ -281,7 +281,7 @@ def test_the_command_prints_headline_and_frames(world, capsys):
     run = runner(capsys, "replay", str(folder / "study.yaml"))
     done = run("2025", "--weeks", "9")
     assert done.code == 0
-    assert "As it stood, bureau quota was the first to be exceeded, on 2025-04-10." in done.out
+    assert "As it stood, bureau quota would have been exceeded first, on 2025-04-10." in done.out
     csv = run("--weeks", "9,2", "--table", "provided", "--format", "csv")
     assert csv.out.splitlines()[0].startswith("provision,nodes,season_usd")
     assert len(csv.out.splitlines()) == 1 + len(found.provided)

@@ -48,11 +48,25 @@ def test_the_python_examples_run(
 
 
 def test_the_headline_is_the_shop_s(readme: str, shop_plans: PlanSet) -> None:
-    excerpt = blocks(readme, "text")[0].splitlines()
+    (excerpt,) = (b.splitlines() for b in blocks(readme, "text") if b.startswith("First to break"))
     printed = shop_plans.headline().splitlines()
     shown = [line for line in excerpt if line != "…"]
     assert len(shown) >= 4
     assert [line for line in printed if line in shown] == shown
+
+
+@pytest.mark.slow
+def test_the_replay_is_the_shop_s(
+    readme: str, repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = (b for b in blocks(readme, "text") if b.startswith("$ capmodel replay"))
+    command, *shown = block.splitlines()
+    monkeypatch.chdir(repo)
+    with pytest.raises(SystemExit) as stop:
+        main(shlex.split(command)[2:])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[: len(shown) - 1] == shown[:-1]
 
 
 def test_the_small_study_prints_what_is_shown(

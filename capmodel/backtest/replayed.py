@@ -169,7 +169,7 @@ class Replay:
     def _said(self) -> list[str]:
         came = self.stood.first
         truth = (
-            f"As it stood, {_limit_words(came)} was the first to be exceeded, on {came.first}."
+            f"As it stood, {_limit_words(came)} would have been exceeded first, on {came.first}."
             if came
             else "As it stood, no hard limit would have been exceeded."
         )
