@@ -108,7 +108,7 @@ def test_every_command_is_listed(readme: str) -> None:
 
 def test_every_path_that_is_named_exists(readme: str, repo: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", readme)
-    layout = blocks(readme, "text")[1]
+    layout = blocks(readme, "text")[-1]
     paths = [
         Path("capmodel") / name
         for name in re.findall(r"(?<=  )([a-z_]+/|[a-z_]+\.py)(?= |$)", layout, flags=re.MULTILINE)
@@ -120,7 +120,7 @@ def test_every_path_that_is_named_exists(readme: str, repo: Path) -> None:
 
 
 def test_every_module_stands_in_the_layout(readme: str, repo: Path) -> None:
-    layout = blocks(readme, "text")[1]
+    layout = blocks(readme, "text")[-1]
     modules = [
         f"{path.name}/" if path.is_dir() else path.name
         for path in sorted((repo / "capmodel").iterdir())
