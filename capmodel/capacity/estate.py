@@ -26,6 +26,7 @@ from capmodel.schema import Basis
 from capmodel.topology import Hold
 
 if TYPE_CHECKING:
+    from capmodel.capacity.phases import Improved
     from capmodel.topology import Policy, Topology
 
 
@@ -152,6 +153,8 @@ class Estate:
     """Services with a CPU limit, or with a measured share."""
     networks: Mapping[str, NodeNetwork] = field(default_factory=dict)
     """Pools whose addresses are bounded."""
+    improved: Mapping[tuple[str, float], Improved] = field(default_factory=dict)
+    """(service, cores / today's) to how it then turns load into pods; see `phases`."""
     draws: slice = field(default_factory=lambda: slice(None))
     """Which draws of the coefficients are meant: those of the loads at hand."""
 

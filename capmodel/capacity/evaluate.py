@@ -27,6 +27,7 @@ from capmodel.capacity.estate import (
     pooled_callers,
     surviving_zones,
 )
+from capmodel.capacity.phases import by_phase
 from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.use import DatabaseUse
 from capmodel.topology import Hold
@@ -72,6 +73,11 @@ def usage_of(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     numpy.ndarray
         Shape (D, N) [the limit's unit].
     """
+    return _used(estate, loads, limit)
+
+
+@by_phase
+def _used(estate: Estate, loads: Loads, limit: Limit) -> np.ndarray:
     return _USAGE[limit.kind](limit, estate, loads)
 
 
@@ -114,6 +120,7 @@ def pods_at(estate: Estate, name: str, load: np.ndarray, hold: Hold) -> np.ndarr
     return np.asarray(rate * load)
 
 
+@by_phase
 def pods_needed(estate: Estate, loads: Loads, name: str, hold: Hold) -> np.ndarray:
     """Return the pods that a hold row asks of a service each day, unrounded, shape (D, N).
 
@@ -250,6 +257,7 @@ def storage_usage(estate: Estate, loads: Loads, name: str, as_of: np.datetime64)
     return np.asarray(steady + np.cumsum(gib_a_day, axis=1))
 
 
+@by_phase
 def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day with the most connections to a database."""
     mix = {
@@ -307,13 +315,21 @@ def declared_shares(estate: Estate, loads: Loads, name: str) -> list[DeclaredSha
     ]
     for service, per_pod in limit.per_pod.items():
         if estate.services[service].known and service not in estate.rates.infeasible:
-            pods = autoscaled_pods(estate, service, loads.at(service, instant))
-            with_surge = ceil_units(pods * (1 + estate.surge[None, :]))
-            parts.append(DeclaredShare(service, "pods", per_pod, with_surge))
+            pods = _pods_with_surge(estate, loads, service, instant)
+            parts.append(DeclaredShare(service, "pods", per_pod, pods))
     for pool, per_node in estate.declared[name].per_node.items():
         nodes = nodes_needed(estate, loads, pool, AUTOSCALED) + _spare_nodes(estate, pool)
         parts.append(DeclaredShare(pool, "nodes", per_node, nodes))
     return parts
+
+
+@by_phase
+def _pods_with_surge(
+    estate: Estate, loads: Loads, name: str, instant: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return a service's pods in an instant of each day while a rollout adds to them."""
+    pods = autoscaled_pods(estate, name, loads.at(name, instant))
+    return ceil_units(pods * (1 + estate.surge[None, :]))
 
 
 def _declared_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
@@ -341,6 +357,7 @@ def declared_mix(estate: Estate, name: str) -> dict[str, float]:
     return {node: max(unit, 1e-12) for node, unit in mix.items()}
 
 
+@by_phase
 def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day in which a pool holds the most pods."""
     node = estate.nodes[pool]
@@ -357,6 +374,7 @@ def _planned_rate(estate: Estate, name: str) -> float:
     return estate.services[name].pods_per_load(estate.targets(name))
 
 
+@by_phase
 def pool_pods_per_zone(
     estate: Estate,
     loads: Loads,
@@ -382,6 +400,7 @@ def _per_zone(estate: Estate, pool: str, name: str, load: np.ndarray, hold: Hold
     return np.maximum(pods, float(ceil_units(estate.services[name].minimum / zones)), out=pods)
 
 
+@by_phase
 def zone_fills(
     estate: Estate,
     loads: Loads,
@@ -425,6 +444,7 @@ def zone_fill(
     return zone_fills(estate, loads, pool, (hold,), instant)[0]
 
 
+@by_phase
 def nodes_needed(
     estate: Estate,
     loads: Loads,
@@ -440,6 +460,7 @@ def nodes_needed(
     return np.asarray(estate.topology.pools[pool].zones * ceil_units(fill))
 
 
+@by_phase
 def zone_pods(
     estate: Estate, loads: Loads, pool: str, instant: Mapping[str, np.ndarray] | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -154,6 +155,7 @@ def call_weights(
     is_event: np.ndarray,
     draws: int,
     seed: int,
+    edge_x: Mapping[tuple[str, str], np.ndarray] = MappingProxyType({}),
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return each node's requests per event of each root, multiplied along every path of calls.
 
@@ -170,6 +172,8 @@ def call_weights(
         Which local days take the event regime, shape (N,).
     draws, seed
         Number of paths and the plan's seed; streams are named by the edge.
+    edge_x
+        (caller, node) to what multiplies its calls on each day, shape (1, N) [ratio].
 
     Returns
     -------
@@ -185,6 +189,7 @@ def call_weights(
         total: dict[str, np.ndarray] = {}
         for caller in callers:
             ratio = _edge_draws(edges[caller, node], is_event=is_event, draws=draws, seed=seed)
+            ratio = ratio * edge_x[caller, node] if (caller, node) in edge_x else ratio
             for root, weight in weights[caller].items():
                 part = weight * ratio
                 total[root] = total[root] + part if root in total else part
@@ -255,6 +260,12 @@ class Loads:
     It multiplies the node's own load, not what the node calls; nodes without one follow the roots.
     """
 
+    cores_x: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Service to cores per request and per pod on each day / today's, shape (N,) [ratio].
+
+    What serves the loads, not the loads: :mod:`capmodel.capacity.phases` puts it on the estate.
+    """
+
     def take(self, draws: slice, days: slice) -> Loads:
         """Return the loads of some draws and days, as views; what is not asked for costs nothing.
 
@@ -275,6 +286,7 @@ class Loads:
             factor=_Lazily(self.factor, part),
             weights=_Lazily(self.weights, parts),
             remainder=_Lazily(self.remainder, part),
+            cores_x={name: x[days] for name, x in self.cores_x.items()},
         )
 
     def root_peak(self, root: str) -> np.ndarray:

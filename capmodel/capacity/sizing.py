@@ -17,6 +17,7 @@ import numpy as np
 
 from capmodel.capacity.estate import AUTOSCALED, SATURATED, Estate, Limit, pool_services
 from capmodel.capacity.evaluate import (
+    pods_needed,
     pool_instant,
     saturation_of,
     usage_of,
@@ -182,7 +183,10 @@ class Needs:
     nodes: Mapping[str, np.ndarray]
     """Pool to nodes of one zone, shape (holds, S, D)."""
     pods_day: Mapping[str, np.ndarray]
-    """The day of each need, shape (S, D): pods are proportional to load in every row."""
+    """The day of each need, shape (S, D): pods are proportional to load in every row.
+
+    Where cores per request change within the season, the day of the first row's need.
+    """
     nodes_day: Mapping[str, np.ndarray]
     """The day of each need, shape (holds, S, D)."""
     fills: Mapping[str, tuple[Mapping[Hold, np.ndarray], ...]]
@@ -208,6 +212,9 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: Season) -> Needs
         )
         if name in estate.services and estate.services[name].known:
             pods_day[name] = season.start + best
+            if any(name in load.cores_x for load in loads):
+                pods[name], pods_day[name] = _dated_pods(estate, loads, name, asked, season)
+                continue
             pods[name] = np.stack(
                 [_times(load_peak[name], estate.rate(name, hold)[:, 0]) for hold in asked]
             )
@@ -236,6 +243,18 @@ def needs_of(estate: Estate, loads: Sequence[Loads], *, season: Season) -> Needs
         fills=fills,
         instants=instants,
     )
+
+
+def _dated_pods(
+    estate: Estate, loads: Sequence[Loads], name: str, holds: Sequence[Hold], season: Season
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a service's pods by row and their day, where a pod does not serve the same each day.
+
+    Shapes (holds, S, D) and (S, D): the busiest day need not be the one with the most pods.
+    """
+    by_row = [[pods_needed(estate, load, name, hold) for load in loads] for hold in holds]
+    day = season.start + np.stack([days.argmax(axis=1) for days in by_row[0]])
+    return np.stack([[days.max(axis=1) for days in row] for row in by_row]), day
 
 
 def _times(load: np.ndarray, rate: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from capmodel.plan.assumptions import assumptions_frame
 from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
 from capmodel.plan.explain import factors_frame
 from capmodel.plan.findings import plan_findings
+from capmodel.plan.frames_changes import changes_frame
 from capmodel.plan.frames_databases import databases_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
 from capmodel.plan.frames_event_hour import (
@@ -43,6 +44,7 @@ from capmodel.plan.frames_supply import (
 )
 from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
+from capmodel.plan.scenarios import stated_fields
 from capmodel.plan.supply import make_supply
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def assemble(solved: Solved) -> PlanSet:
         "lookback": rightsized.lookback,
         "risk": risk_frame(solved, exceeded_after(solved, supply)),
         "factors": factors_frame(solved, beyond),
+        "changes": changes_frame(solved),
         "assumptions": with_event_hour(assumptions_frame(solved), solved),
         "findings": findings.to_frame().drop(columns="data"),
     }
@@ -146,7 +149,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             {
                 "name": scenario.name,
                 "weight": float(weight),
-                "assumptions": scenario.model_dump(mode="json", by_alias=True),
+                "assumptions": stated_fields(scenario),
             }
             for scenario, weight in zip(request.scenarios, request.weights, strict=True)
         ],

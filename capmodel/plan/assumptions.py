@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capmodel.plan.frames_changes import scenario_changes
 from capmodel.schema import QUANTITIES
 
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
+    from capmodel.scenario import Scenario
     from capmodel.topology import Service
 
 __all__ = ["assumptions_frame"]
@@ -41,7 +43,8 @@ def _scenarios(solved: Solved) -> Iterator[Row]:
         stated = "stated" if scenario.probability is not None else "equal, none stated"
         yield f"{where} probability", f"{weight:.6g}", "ratio", "assumed", stated
         for root, value in scenario.growth_yoy_x.items():
-            yield f"{where} growth of {root}", value, "x last season", "assumed", "scenario"
+            source = "scenario" if root not in scenario.anchored else _anchor_source(scenario, root)
+            yield f"{where} growth of {root}", value, "x last season", "assumed", source
         for root, value in scenario.demand_x.items():
             yield f"{where} demand of {root}", value, "x forecast", "assumed", "scenario"
         for event, lifts in scenario.lift.items():
@@ -50,11 +53,17 @@ def _scenarios(solved: Solved) -> Iterator[Row]:
         for root, peak in scenario.peak.items():
             text = f"P50 {peak.p50:g}, P95 {peak.p95:g}"
             yield f"{where} season peak of {root}", text, "unit of the root", "assumed", "scenario"
-        for change in scenario.efficiency:
-            yield (
-                f"{where} efficiency of {change.pool}", change.cores_x, "x cores", "assumed",
-                f"{change.source}; carried, not applied yet",
-            )  # fmt: skip
+        for name, value, unit, source in scenario_changes(scenario):
+            yield f"{where} {name}", value, unit, "assumed", source
+
+
+def _anchor_source(scenario: Scenario, root: str) -> str:
+    """Return which total growth was solved from."""
+    (anchor,) = (one for one in scenario.anchor if one.root == root)
+    return (
+        f"solved: mean total of {anchor.total:,.0f} from {anchor.start} to {anchor.end}, "
+        "the end exclusive"
+    )
 
 
 def _policy(solved: Solved) -> Iterator[Row]:

@@ -16,7 +16,7 @@ FRAMES: Final = (
     "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
     "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor", "cost",
     "waterfall", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
-    "lookback", "risk", "factors", "assumptions", "findings",
+    "lookback", "risk", "factors", "changes", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 

@@ -137,8 +137,8 @@ def _replicas_steps(solved: Solved, path: LimitPaths, _scenario: str, at: At) ->
 
 def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) -> Iterator[Factor]:
     limit = path.limit
-    service = solved.estate.services[limit.node]
-    per_pod = service.load_per_pod(solved.estate.targets(limit.node))
+    service = at.estate.services[limit.node]
+    per_pod = service.load_per_pod(at.estate.targets(limit.node))
     yield from load_steps(solved, limit.node, at)
     use = service.uses_of(limit.name)[0]
     for steeper in service.uses_of(limit.name)[1:]:
@@ -146,6 +146,8 @@ def _service_steps(solved: Solved, path: LimitPaths, at: At, beyond_x: float) ->
             use = steeper
     slope = at.of(use.per_request_at(per_pod))
     note = "topology, usage" if use.basis == "assumed" else "usage fit"
+    if service is not solved.estate.services[limit.node] and use.resource == "cpu_cores":
+        note += ", with the scenario's efficiency"
     if beyond_x > 1:
         note += f", {beyond_x:.2g} x the largest load per pod seen"
     yield Factor("x per_request", slope, f"{limit.unit} per 1/s", use.basis, note)
@@ -168,7 +170,7 @@ def _pool_steps(solved: Solved, path: LimitPaths, _scenario: str, at: At) -> Ite
     per_zone = pool_pods_per_zone(at.estate, at.loads, name, AUTOSCALED, instant)
     zones = solved.estate.topology.pools[name].zones
     for service, pods in per_zone.items():
-        cores, gib, _ = pod_requests(solved.estate, service)
+        cores, gib, _ = pod_requests(at.estate, service)
         load = at.of(at.loads.at(service, instant))
         yield Factor(
             f"pods of {service} per zone",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from capmodel.plan.equip import quota_of
@@ -221,16 +221,25 @@ def _ignored(solved: Solved) -> list[Finding]:
         for name, pool in solved.estate.topology.pools.items()
         if len(pool.types) > 1
     ]
-    found += [
-        Finding(
-            code="efficiency_not_applied",
-            severity="warning",
-            service=change.pool,
-            message=(
-                f"scenario {scenario.name}: cores_x {change.cores_x:g} is recorded, not applied"
-            ),
+    return [*found, *_efficiency_gaps(solved)]
+
+
+def _efficiency_gaps(solved: Solved) -> Iterator[Finding]:
+    """Yield where a scenario's efficiency reaches nothing, or a part that counts today's cores."""
+    changed = sorted({name for load in solved.futures.loads for name in load.cores_x})
+    for name in changed:
+        if not solved.estate.services[name].uses_of("cpu_cores"):
+            yield Finding(
+                code="efficiency_without_usage",
+                severity="warning",
+                service=name,
+                message="its cores per request are not known: efficiency leaves its pods alone",
+            )
+    parts = sorted({"event_hour", "rightsizing"} & solved.request.also)
+    if changed and parts:
+        yield Finding(
+            code="efficiency_later",
+            severity="info",
+            service="",
+            message=f"{' and '.join(parts)} count today's cores per request, not the scenarios'",
         )
-        for scenario in solved.request.scenarios
-        for change in scenario.efficiency
-    ]
-    return found

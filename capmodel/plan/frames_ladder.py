@@ -158,7 +158,7 @@ def _node_parts(solved: Solved, name: str, at: At) -> Iterator[tuple[str, float]
     filled = {
         service: [
             at.of(count) * r / o
-            for r, o in zip(pod_requests(solved.estate, service), offered, strict=True)
+            for r, o in zip(pod_requests(at.estate, service), offered, strict=True)
         ]
         for service, count in pods.items()
     }

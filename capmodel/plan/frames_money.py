@@ -14,6 +14,8 @@ from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.risk import mixture_value
 from capmodel.cost import CostLine, database_line, node_line, total_usd, waterfall
 from capmodel.plan.frames_limits import scenario_weights, scenarios_of
+from capmodel.plan.prices import class_in, node_in
+from capmodel.plan.supply import make_pools
 from capmodel.plan.supply_databases import hours_of
 
 if TYPE_CHECKING:
@@ -31,11 +33,11 @@ WATERFALL_COLUMNS = ["scenario", "pool", "step", "nodes", "usd"]
 
 def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine, ...]:
     """Return what a scenario's capacity costs over the season, on demand."""
-    catalog, topology, hours = solved.request.catalog, solved.estate.topology, hours_of(solved)
+    topology, hours = solved.estate.topology, hours_of(solved)
     lines = [
         node_line(
             pool,
-            node=catalog.node_type(solved.estate.nodes[pool].instance_type),
+            node=node_in(solved, scenario, solved.estate.nodes[pool].instance_type),
             count=need.placed.nodes,
             hours=hours,
         )
@@ -49,7 +51,7 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
         lines.append(
             database_line(
                 database,
-                db_class=need.ordered,
+                db_class=class_in(solved, scenario, need.ordered),
                 instances=1 + need.readers + declared.standby,
                 hours=hours,
             )
@@ -112,13 +114,16 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
 
     Each step is the difference of cumulative needs at stated conditions: today's nodes; the P50 of
     an ordinary season day; the P50 of the season's peak; the largest hold row without a failure;
-    the largest row of all, every pod placed.
+    the largest row of all, every pod placed; the same with the cores that the scenario's efficiency
+    leaves. The steps before the last know no efficiency.
     """
     rows: list[dict[str, Any]] = []
     hours = hours_of(solved)
-    days = {pool: _ordinary_and_peak(solved, pool) for pool in solved.needs.nodes}
-    for (scenario, pool), need in supply.pools.items():
-        node = solved.request.catalog.node_type(solved.estate.nodes[pool].instance_type)
+    before = without_efficiency(solved)
+    pools = supply.pools if before is solved else make_pools(before)
+    days = {pool: _ordinary_and_peak(before, pool) for pool in before.needs.nodes}
+    for (scenario, pool), need in pools.items():
+        node = node_in(solved, scenario, solved.estate.nodes[pool].instance_type)
         ordinary, peak = days[pool]
         weights = scenario_weights(solved, scenario)
         organic, event = (mixture_value(v, 0.5, weights) for v in (ordinary, peak))
@@ -134,7 +139,7 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
             "event": int(event),
             "headroom": int(max(without, event)),
             "failure cover": placed,
-            "efficiency": placed,
+            "efficiency": supply.pools[scenario, pool].placed.nodes,
         }
         steps = waterfall(cumulative, price_usd_per_hour=node.price_usd_per_hour, hours=hours)
         rows += [

@@ -22,11 +22,13 @@ from capmodel.capacity.evaluate import (
     usage_of,
     zone_fill,
 )
-from capmodel.capacity.loads import Loads, call_weights
+from capmodel.capacity.loads import Loads, Weights, call_weights
 from capmodel.capacity.risk import mixture_value
 from capmodel.capacity.sizing import whole_nodes, whole_pods
 from capmodel.plan.after import hard_after
+from capmodel.plan.frames_changes import STAGES
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.scenarios import mix_of
 from capmodel.plan.size_databases import setup_of
 from capmodel.topology import Hold, LoseZones
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
-    from capmodel.scenario import Overlay
+    from capmodel.scenario import Overlay, Scenario
 
 __all__ = ["TOGETHER", "overlays_frame"]
 
@@ -42,7 +44,7 @@ TOGETHER = "all together"
 _SHOWN = frozenset({"connections", "database_cores", "database"}) | RAISED_BY_OTHERS
 """Limits whose usage is compared; pods, nodes and instances are counted."""
 COLUMNS = [
-    "overlay", "node", "limit", "needed", "today", "utilization_today", "after_orders",
+    "overlay", "stage", "node", "limit", "needed", "today", "utilization_today", "after_orders",
     "breaks_today", "breaks", "broken_by",
 ]  # fmt: skip
 
@@ -52,6 +54,7 @@ class Failed:
     """The season under failures."""
 
     words: str
+    stage: str
     estate: Estate
     loads: tuple[Loads, ...]
     disturbed: Disturbed
@@ -81,7 +84,8 @@ def overlays_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     policy accepts under a failure (``utilization_degraded``), inf where no zone is left; ``breaks``
     is after the orders; ``utilization_today`` is how full today's units run once the failure has
     taken its part, idle usage taken as proportional; ``broken_by`` names the overlays that break
-    the limit by themselves. Limits that an overlay does not touch have no row.
+    the limit by themselves; ``stage`` is where the overlay acts, after all that scenarios change
+    (``retry``, then ``cache``, then ``losses``), so the order of a set cannot matter. Limits that an overlay does not touch have no row.
     """
     overlays = solved.request.overlays
     sets: list[tuple[str, Sequence[Overlay]]] = [(o.words, (o,)) for o in overlays]
@@ -119,24 +123,33 @@ def _failed(solved: Solved, words: str, overlays: Sequence[Overlay]) -> Failed:
     estate = replace(solved.estate.take(slice(None), season), topology=made.topology)
     loads = solved.season_loads
     if made.touched & set(made.topology.order):
-        weights = call_weights(
-            made.topology,
-            made.calls,
-            is_event=solved.futures.event_days,
-            draws=solved.request.draws,
-            seed=solved.request.seed,
-        )
-        scaled = {
-            node: {
-                root: weight * made.root_x.get(root, 1.0) * solved.futures.larger.get(node, 1.0)
-                for root, weight in by_root.items()
-            }
-            for node, by_root in weights.items()
-        }
         loads = tuple(
-            replace(load, weights=scaled).take(slice(None), season) for load in solved.futures.loads
+            replace(load, weights=_weights(solved, made, scenario)).take(slice(None), season)
+            for load, scenario in zip(solved.futures.loads, solved.request.scenarios, strict=True)
         )
-    return Failed(words=words, estate=estate, loads=loads, disturbed=made)
+    stages = sorted({overlay.stage for overlay in overlays}, key=STAGES.index)
+    stage = ", ".join(stages)
+    return Failed(words=words, stage=stage, estate=estate, loads=loads, disturbed=made)
+
+
+def _weights(solved: Solved, made: Disturbed, scenario: Scenario) -> dict[str, Weights]:
+    """Return each node's requests per event of each root, with a scenario's mix and the retries."""
+    request = solved.request
+    weights = call_weights(
+        made.topology,
+        made.calls,
+        is_event=solved.futures.event_days,
+        draws=request.draws,
+        seed=request.seed,
+        edge_x=mix_of(scenario, request.dates),
+    )
+    return {
+        node: {
+            root: weight * made.root_x.get(root, 1.0) * solved.futures.larger.get(node, 1.0)
+            for root, weight in by_root.items()
+        }
+        for node, by_root in weights.items()
+    }
 
 
 def _rows(solved: Solved, supply: Supply, failed: Failed) -> Iterator[dict[str, Any]]:
@@ -269,6 +282,7 @@ def _row(
     full = (accepted or failed.degraded_x) * needed / today if today else math.nan
     return {
         "overlay": failed.words,
+        "stage": failed.stage,
         "node": node,
         "limit": limit,
         "needed": needed,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from capmodel.capacity.evaluate import zone_fills
+from capmodel.capacity.evaluate import pods_needed, zone_fills
 from capmodel.capacity.schedule import Ask, Need, WindowSizes, window_sizes
 from capmodel.capacity.sizing import OWN_NEED, whole_nodes, whole_pods
 from capmodel.capacity.windows import Window, calendar_windows
@@ -138,6 +138,8 @@ def _pods(solved: Solved, supply: Supply, name: str, windows: Sequence[Window]) 
     zones = estate.topology.pools[service.pool].zones if service.pool else None
 
     def needs(holds: Sequence[Hold]) -> list[Need]:
+        if any(name in load.cores_x for load in solved.futures.loads):
+            return [_dated(solved, name, hold, windows) for hold in holds]
         loads = [_by_window(load.day_peak(name), windows) for load in solved.futures.loads]
         peaks = np.stack(loads, axis=1)
         return [_proportional(peaks, estate.rate(name, hold)[:, 0]) for hold in holds]
@@ -156,6 +158,12 @@ def _ordered(solved: Solved, windows: Sequence[Window], units: float) -> np.ndar
         season.start <= min(window.days) and max(window.days) < season.end for window in windows
     ]
     return np.where(inside, units, np.inf)
+
+
+def _dated(solved: Solved, name: str, hold: Hold, windows: Sequence[Window]) -> Need:
+    """Return a service's pods by window where cores per request change with the days."""
+    pods = [pods_needed(solved.estate, load, name, hold) for load in solved.futures.loads]
+    return Need(np.stack([_by_window(days, windows) for days in pods], axis=1))
 
 
 def _proportional(loads: np.ndarray, rate: np.ndarray) -> Need:

@@ -26,7 +26,16 @@ from capmodel.demand import DemandFit, declared_roots
 from capmodel.demand.luck import normal_scores
 from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
-from capmodel.scenario import Scenario, assumed_lift, day_factor, with_window_lifts
+from capmodel.plan.scenarios import assume, cores_of, mix_of
+from capmodel.scenario import (
+    Added,
+    Scenario,
+    assumed_lift,
+    day_factor,
+    sharpened,
+    with_added,
+    with_window_lifts,
+)
 from capmodel.schema import Finding, rng_for
 
 if TYPE_CHECKING:
@@ -62,6 +71,8 @@ class Futures:
 
     roots: Mapping[str, RootMinutes]
     """Hours before any scenario, bursts at the rates of the first one; the rest is in `loads`."""
+    scenarios: tuple[Scenario, ...]
+    """With the growth that anchors ask for."""
     loads: tuple[Loads, ...]
     """One per scenario."""
     calls: Mapping[tuple[str, str], CallRatio]
@@ -80,48 +91,77 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
     paths = _root_paths(fit, request)
     event_days = is_event_day(fit.events, request.dates)
     spans = {day.name: day.span for day in fit.events.days}
+    assumed = assume(fit, request, paths, spans=spans)
+    request = replace(request, scenarios=tuple(one.scenario for one in assumed))
     factors = [
         {name: day_factor(p, s, spans=spans) for name, p in paths.items()}
         for s in request.scenarios
     ]
     own = _own_forecasts(fit, request, paths, factors)
     larger, findings = _larger_forecast(own)
-    calls = _external_calls(fit, larger)
-    weights = call_weights(
-        fit.topology, calls, is_event=event_days, draws=request.draws, seed=request.seed
-    )
-    for name, gap_x in larger.items():
-        weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
+    carried = _Carried(fit, request, _external_calls(fit, larger), larger, event_days)
+    weights = carried.under({})
     minutes = _Minutes(fit, event_days, request.seed, joint_roots(_sharing_groups(fit), weights))
     remainder = _remainders(fit, request, weights)
     loads = []
-    for scenario, factor in zip(request.scenarios, factors, strict=True):
-        made = {
-            name: minutes.of(with_window_lifts(path, scenario), factor[name])
-            for name, path in paths.items()
-        }
-        scaled = {
-            name: _with_stated_peak(factor[name], made[name], scenario, request) for name in made
-        }
+    for one, factor in zip(assumed, factors, strict=True):
+        scenario, made = one.scenario, {}
+        for name, path in paths.items():
+            added = one.added.get(name)
+            lifted = with_added(with_window_lifts(path, scenario), added, factor[name])
+            made[name] = minutes.of(lifted, factor[name], added)
+        mix = mix_of(scenario, request.dates)
         loads.append(
             Loads(
                 dates=request.dates,
                 roots=made,
-                factor=scaled,
-                weights=weights,
+                factor={
+                    name: _with_stated_peak(factor[name], made[name], scenario, request)
+                    for name in made
+                },
+                weights=carried.under(mix) if mix else weights,
                 remainder=remainder,
+                cores_x=cores_of(scenario, fit.topology, request.dates),
             )
         )
     roots = {name: minutes.of(path, factors[0][name]) for name, path in paths.items()}
     return Futures(
         roots=roots,
+        scenarios=request.scenarios,
         loads=tuple(loads),
-        calls=calls,
+        calls=carried.calls,
         larger=larger,
         own=own,
         event_days=event_days,
         findings=findings,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Carried:
+    """What is needed to carry demand down the calls."""
+
+    fit: CapacityFit
+    request: PlanRequest
+    calls: Mapping[tuple[str, str], CallRatio]
+    larger: Mapping[str, float]
+    event_days: np.ndarray
+
+    def under(self, mix: Mapping[tuple[str, str], np.ndarray]) -> dict[str, Weights]:
+        """Return each node's requests per event of each root, with a scenario's mix of calls."""
+        weights: dict[str, Weights] = dict(
+            call_weights(
+                self.fit.topology,
+                self.calls,
+                is_event=self.event_days,
+                draws=self.request.draws,
+                seed=self.request.seed,
+                edge_x=mix,
+            )
+        )
+        for name, gap_x in self.larger.items():
+            weights[name] = {root: weight * gap_x for root, weight in weights[name].items()}
+        return weights
 
 
 def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
@@ -231,8 +271,10 @@ class _Minutes:
     made: dict[str, list[tuple[np.ndarray, RootMinutes]]] = field(default_factory=dict)
     """Root to factors and what was made with them."""
 
-    def of(self, path: RootPaths, factor: np.ndarray) -> RootMinutes:
+    def of(self, path: RootPaths, factor: np.ndarray, added: Added | None = None) -> RootMinutes:
         """Return a root's busiest minutes, burst drawn at the rates that the factor makes.
+
+        `added` is what the path holds besides: the first minutes of pushes stand above its hours.
 
         A season peak that a scenario states stretches the minutes afterwards; the burst is that of
         the rates before.
@@ -242,9 +284,8 @@ class _Minutes:
         for known, minutes in made:
             if minutes.root is path and (not by_rate or np.array_equal(known, factor)):
                 return minutes
-        minutes = root_minutes(
-            path, self._burst(path, factor), keep_hours=path.service in self.joint
-        )
+        burst = sharpened(self._burst(path, factor), path, added, factor)
+        minutes = root_minutes(path, burst, keep_hours=path.service in self.joint)
         made.append((factor, minutes))
         return minutes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from capmodel.capacity.estate import Estate, Limit
 from capmodel.capacity.evaluate import at_its_busiest, storage_usage
 from capmodel.capacity.limits import limits_of
+from capmodel.capacity.phases import with_phases
 from capmodel.capacity.risk import first_limit, probability, standard_error
 from capmodel.capacity.sizing import (
     LimitPaths,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from capmodel.plan.planset import PlanSet
     from capmodel.topology import Topology
 
-__all__ = ["PlanRequest", "Solved", "make_plan", "solve"]
+__all__ = ["PlanRequest", "Solved", "make_plan", "solve", "without_efficiency"]
 
 ALL = slice(None)
 
@@ -89,7 +90,22 @@ class Solved:
 def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     """Return the arrays of a plan."""
     futures = make_futures(fit, request)
+    request = replace(request, scenarios=futures.scenarios)
     estate = make_estate(fit, request, futures.calls, larger=futures.larger)
+    return _solved(fit, request, futures, estate)
+
+
+def without_efficiency(solved: Solved) -> Solved:
+    """Return the same plan with services that burn what they burn today; itself if they do."""
+    if not any(load.cores_x for load in solved.futures.loads):
+        return solved
+    loads = tuple(replace(load, cores_x={}) for load in solved.futures.loads)
+    futures = replace(solved.futures, loads=loads)
+    return _solved(solved.fit, solved.request, futures, solved.estate)
+
+
+def _solved(fit: CapacityFit, request: PlanRequest, futures: Futures, estate: Estate) -> Solved:
+    estate = with_phases(estate, [load.cores_x for load in futures.loads])
     columns = np.flatnonzero(request.season)
     season = Season(int(columns[0]), int(columns[-1]) + 1)
     loads = tuple(load.take(ALL, season.days) for load in futures.loads)

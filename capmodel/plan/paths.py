@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from capmodel.capacity.phases import estate_under
 from capmodel.capacity.risk import mixture_quantile
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class At:
     def of_path(cls, solved: Solved, scenario: int, draw: int, day: int) -> At:
         """Return the path's loads and coefficients; nothing is computed for other paths."""
         draws, days = slice(draw, draw + 1), slice(day, day + 1)
+        loads = solved.futures.loads[scenario].take(draws, days)
+        state = {name: float(x[0]) for name, x in loads.cores_x.items()}
         return cls(
             scenario=scenario,
             draw=draw,
             day=day,
-            loads=solved.futures.loads[scenario].take(draws, days),
-            estate=solved.estate.take(draws, days),
+            loads=replace(loads, cores_x={}),
+            estate=estate_under(solved.estate, state).take(draws, days),
         )
 
     def of(self, values: np.ndarray) -> float:

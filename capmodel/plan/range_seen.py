@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from capmodel.capacity.evaluate import database_instant, database_rates
+from capmodel.capacity.phases import estate_under
 from capmodel.capacity.risk import mixture_value
 from capmodel.plan.paths import at_p50
 
@@ -30,8 +31,11 @@ def beyond_seen(solved: Solved) -> dict[str, float]:
 def _service(solved: Solved, name: str) -> float:
     peaks = solved.needs.load_peak[name]
     p50 = mixture_value(peaks, 0.5, solved.request.weights)
-    targets = solved.estate.targets(name)
-    return solved.estate.services[name].extrapolation_x(targets, load=p50)
+    states = {float(x) for load in solved.futures.loads for x in load.cores_x.get(name, ())}
+    return max(
+        estate.services[name].extrapolation_x(estate.targets(name), load=p50)
+        for estate in (estate_under(solved.estate, {name: x}) for x in states | {1.0})
+    )
 
 
 def _database(solved: Solved, name: str) -> float:

@@ -17,7 +17,9 @@ from capmodel.scenario import (
     Scenario,
     check_names,
     check_overlays,
+    check_topology,
     mixture_weights,
+    window_problems,
 )
 
 if TYPE_CHECKING:
@@ -151,10 +153,18 @@ class PlanRequest:
             *_unit_usd_problems(fit.topology),
             *_workload_problems(fit.topology, setting.workloads or {}),
             *_recommendation_problems(given),
+            *window_problems(
+                scenarios, start=horizon.start, end=horizon.end, last_day=fit.last_day
+            ),
         ]
         if problems:
             raise InputError(problems)
         _check_names(fit, scenarios, setting.overlays)
+        check_topology(
+            scenarios,
+            fit.topology,
+            types=[key[3] for key in catalog.rows if key[0] == catalog.region],
+        )
         return cls(
             scenarios=tuple(scenarios),
             weights=mixture_weights(scenarios),

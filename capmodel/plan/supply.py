@@ -35,6 +35,7 @@ __all__ = [
     "PoolNeed",
     "ServiceNeed",
     "Supply",
+    "make_pools",
     "make_supply",
 ]
 
@@ -85,12 +86,18 @@ def make_supply(solved: Solved) -> Supply:
     """Return what every scenario and the mixture need, and what relieves the databases."""
     names = scenarios_of(solved)
     services = {(s, n): _service(solved, s, n) for s in names for n in solved.needs.pods}
-    pools = {(s, n): _pool(solved, s, n) for s in names for n in solved.needs.nodes}
+    pools = make_pools(solved)
     ordered = {
         name: need.replicas for (scenario, name), need in services.items() if scenario == MIXTURE
     }
     databases = make_databases(solved, ordered)
     return Supply(services=services, pools=pools, databases=databases, checks=pod_checks(solved))
+
+
+def make_pools(solved: Solved) -> dict[tuple[str, str], PoolNeed]:
+    """Return the nodes of each pool in every scenario and in the mixture."""
+    names = scenarios_of(solved)
+    return {(s, n): _pool(solved, s, n) for s in names for n in solved.needs.nodes}
 
 
 def _service(solved: Solved, scenario: str, name: str) -> ServiceNeed:
@@ -158,7 +165,7 @@ def _placed(
     for service, pods in per_zone.items():
         if not math.isfinite(at.of(pods)):
             continue  # no number of pods suffices on this path: the finding infeasible tells
-        cores, gib, _ = pod_requests(solved.estate, service, row.hold)
+        cores, gib, _ = pod_requests(at.estate, service, row.hold)
         count = int(at.of(pods))
         shapes.append(PodShape(service, cores, gib))
         counts.append(count)

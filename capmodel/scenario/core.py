@@ -1,48 +1,34 @@
-"""A scenario: a named, complete set of assumptions about the future, and its pure application.
+"""A scenario: a named, complete set of assumptions about the future.
 
-This module answers: how do growth, lifts and stated peaks change the forecast's paths? It carries
-no capacity and no money. Failures are overlays (`capmodel.scenario.overlays`): never scenarios with
-a probability.
+This module answers: what is assumed, do the assumptions go together, and how likely is each set? It
+carries no capacity and no money. Failures are overlays (`capmodel.scenario.overlays`): never
+scenarios with a probability.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from capmodel.errors import InputError, Problem, nearest
+from capmodel.errors import InputError, Problem
+from capmodel.scenario.additive import Launch, Onboarding, Push, launch_problems
+from capmodel.scenario.anchor import Anchor
+from capmodel.scenario.base import Spec
+from capmodel.scenario.changes import CallMix, Efficiency, Price
+from capmodel.scenario.factors import RATIO_RANGE
 
-if TYPE_CHECKING:
-    from capmodel.demand.paths import RootPaths
+__all__ = ["LogNormal", "Scenario", "mixture_weights"]
 
-__all__ = [
-    "Efficiency",
-    "LogNormal",
-    "Scenario",
-    "check_names",
-    "day_factor",
-    "mixture_weights",
-    "with_window_lifts",
-]
-
-RATIO_RANGE: Final = (0.5, 4.0)
-"""Growth and demand ratios outside are refused: usually a percentage, or a change, was meant."""
 Z_95: Final = 1.6448536269514722
+LISTED: Final = ("anchor", "launches", "pushes", "onboarding", "mix", "efficiency", "price")
+"""Fields whose entries have no order: they are kept sorted, so that any order is the same."""
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
-    )
-
-
-class LogNormal(_Spec):
+class LogNormal(Spec):
     """A log-normal distribution stated by two quantiles.
 
     ``sigma = ln(p95 / p50) / 1.644854``.
@@ -69,16 +55,7 @@ class LogNormal(_Spec):
         return math.log(self.p95 / self.p50) / Z_95
 
 
-class Efficiency(_Spec):
-    """A change in what a pool's services use per request, from a date on; carried, not applied."""
-
-    pool: str
-    cores_x: Annotated[float, Field(gt=0, le=4)]
-    since: Annotated[date | None, Field(alias="from")] = None
-    source: str
-
-
-class Scenario(_Spec):
+class Scenario(Spec):
     """A named, complete set of assumptions about the future.
 
     Examples
@@ -99,10 +76,28 @@ class Scenario(_Spec):
     of some hours the lift of these."""
     peak: dict[str, LogNormal] = Field(default_factory=dict)
     """Per root: the season's busiest minute, stated as a distribution [the root's unit]."""
+    anchor: tuple[Anchor, ...] = ()
+    """Totals over days, from which the growth of their roots is solved; one or several."""
+    launches: tuple[Launch, ...] = ()
+    pushes: tuple[Push, ...] = ()
+    onboarding: tuple[Onboarding, ...] = ()
+    mix: tuple[CallMix, ...] = ()
+    """Changes of calls per request."""
     efficiency: tuple[Efficiency, ...] = ()
+    price: tuple[Price, ...] = ()
+
+    @field_validator("anchor", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, Anchor | Mapping) else given
+
+    @field_validator(*LISTED)
+    @classmethod
+    def _in_any_order(cls, given: tuple[Spec, ...]) -> tuple[Spec, ...]:
+        return tuple(sorted(given, key=lambda one: one.model_dump_json()))
 
     @model_validator(mode="after")
-    def _ratios(self) -> Self:
+    def _go_together(self) -> Self:
         problems = [
             problem
             for field in ("growth_yoy_x", "demand_x")
@@ -118,13 +113,87 @@ class Scenario(_Spec):
             )
             for root in sorted(set(self.growth_yoy_x) & set(self.demand_x))
         ]
+        problems += [
+            *_anchor_problems(self),
+            *_peak_problems(self),
+            *_price_problems(self),
+            *launch_problems(self.name, self.launches),
+        ]
         if problems:
             raise InputError(problems)
         return self
 
+    @property
+    def anchored(self) -> frozenset[str]:
+        """Roots whose growth follows from a total."""
+        return frozenset(anchor.root for anchor in self.anchor)
+
+    def states_growth(self, root: str) -> bool:
+        """Return whether growth on last season is stated for a root, or follows from a total."""
+        return root in self.growth_yoy_x or root in self.anchored
+
+    def with_growth(self, solved: Mapping[str, float]) -> Self:
+        """Return the scenario with the growth that its anchors ask for beside them."""
+        return self.model_copy(update={"growth_yoy_x": {**self.growth_yoy_x, **solved}})
+
+    def as_stated(self) -> Self:
+        """Return the scenario without the growth that was solved for its anchors."""
+        kept = {r: x for r, x in self.growth_yoy_x.items() if r not in self.anchored}
+        return self.model_copy(update={"growth_yoy_x": kept})
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with these fields changed, validated again."""
-        return type(self).model_validate({**self.model_dump(by_alias=True), **changes})
+        stated = self.as_stated().model_dump(by_alias=True)
+        return type(self).model_validate({**stated, **changes})
+
+
+def _anchor_problems(scenario: Scenario) -> list[Problem]:
+    """Return the anchors beside another statement about their root's level."""
+    fields = ("growth_yoy_x", "demand_x", "peak")
+    problems = []
+    for anchor in scenario.anchor:
+        beside = [field for field in fields if anchor.root in getattr(scenario, field)]
+        if sum(other.root == anchor.root for other in scenario.anchor) > 1:
+            beside.append("another anchor")
+        if beside:
+            problems.append(
+                Problem(
+                    where=f"{scenario.name}.anchor.{anchor.root}",
+                    got=f"an anchor and {', '.join(beside)} for the same root",
+                    expected="one of them: the anchor's total says how much the root grows",
+                    do="Keep one; a field that is inherited goes with null.",
+                )
+            )
+    return list(dict.fromkeys(problems))
+
+
+def _peak_problems(scenario: Scenario) -> list[Problem]:
+    """Return the additions to roots whose season peak is stated as a whole."""
+    return [
+        Problem(
+            where=f"{scenario.name}.{field}.{one.name}",
+            got=f"an addition to {one.root}, whose season peak is stated",
+            expected="a stated peak, which holds everything, or additions to a forecast",
+            do="Put it into the peak, or leave the peak to the forecast.",
+        )
+        for field in ("launches", "pushes", "onboarding")
+        for one in getattr(scenario, field)
+        if one.root in scenario.peak
+    ]
+
+
+def _price_problems(scenario: Scenario) -> list[Problem]:
+    types = [price.type for price in scenario.price]
+    return [
+        Problem(
+            where=f"{scenario.name}.price.{name}",
+            got="two prices",
+            expected="one price for each type",
+            do="Keep the one that holds in the season.",
+        )
+        for name in dict.fromkeys(types)
+        if types.count(name) > 1
+    ]
 
 
 def _ratio_problem(where: str, value: float) -> Problem | None:
@@ -169,165 +238,3 @@ def mixture_weights(scenarios: Sequence[Scenario]) -> np.ndarray:
             do="Change them so that they sum to 1.",
         )
     return np.array(stated)
-
-
-def check_names(
-    scenarios: Iterable[Scenario],
-    *,
-    roots: Iterable[str],
-    events: Iterable[str],
-    follows: Mapping[str, Sequence[str]] | None = None,
-) -> None:
-    """Refuse scenarios that speak of unknown roots or events, naming the nearest known.
-
-    `follows` names the roots of what is called: it grows with them and has no growth of its own.
-
-    Raises
-    ------
-    InputError
-        With one problem for each unknown name.
-    """
-    roots, events = tuple(roots), tuple(events)
-    problems = []
-    for scenario in scenarios:
-        named: dict[str, Iterable[str]] = {
-            "growth_yoy_x": scenario.growth_yoy_x,
-            "demand_x": scenario.demand_x,
-            "peak": scenario.peak,
-            **{f"lift.{event}": lifts for event, lifts in scenario.lift.items()},
-        }
-        for field, values in named.items():
-            problems += [
-                _follower(f"scenarios.{scenario.name}", field, root, follows[root])
-                if follows is not None and root in follows
-                else _unknown(f"scenarios.{scenario.name}.{field}", root, "driver", roots)
-                for root in values
-                if root not in roots
-            ]
-        problems += [
-            _unknown(f"scenarios.{scenario.name}.lift", event, "event", events)
-            for event in scenario.lift
-            if event not in events
-        ]
-    if problems:
-        raise InputError(problems)
-
-
-def _follower(scenario: str, field: str, name: str, roots: Sequence[str]) -> Problem:
-    noun = {"growth_yoy_x": "growth", "demand_x": "demand", "peak": "the peak"}.get(field, "lifts")
-    return Problem(
-        where=f"{scenario}.{field}",
-        got=f'"{name}", which has calls',
-        expected=f"a root: {' or '.join(roots)}",
-        do=f"{name} follows {' and '.join(roots)}; state {noun} there.",
-    )
-
-
-def _unknown(where: str, name: str, kind: str, known: tuple[str, ...]) -> Problem:
-    close = nearest(name, known)
-    return Problem(
-        where=where,
-        got=f'unknown {kind} "{name}"',
-        expected=f"one of: {', '.join(known) or 'none'}",
-        do=f'Did you mean "{close}"?' if close else f"Remove it or declare the {kind}.",
-    )
-
-
-def assumed_lift(scenario: Scenario, root: str, event: str, span: str) -> float | None:
-    """Return the lift a scenario assumes for an event day (by its name, else by its span)."""
-    for name in (event, span):
-        value = scenario.lift.get(name, {}).get(root)
-        if value is not None:
-            return value
-    return None
-
-
-def day_factor(
-    root: RootPaths, scenario: Scenario, *, spans: Mapping[str, str] | None = None
-) -> np.ndarray:
-    """Return what multiplies a root's hourly shape on each day under a scenario.
-
-    ``factor = exp(level + shock + trend) * demand_x * assumed lift / fitted lift`` with
-    ``trend = to_growth + ln growth`` where growth is given, else the fitted drift.
-
-    Parameters
-    ----------
-    root
-        Paths of one root over D draws and N local days.
-    scenario
-        The assumptions.
-    spans
-        Event day to the span it belongs to, for lifts stated per span.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (D, N) [ratio].
-
-    Raises
-    ------
-    InputError
-        When growth is given for a root without last season.
-    """
-    spans = spans or {}
-    growth = scenario.growth_yoy_x.get(root.service)
-    if growth is None:
-        trend = root.drift
-    else:
-        if np.isnan(root.to_growth).any():
-            raise InputError.of(
-                f"scenarios.{scenario.name}.growth_yoy_x.{root.service}",
-                got=f"growth {growth}, but last season's level is not known",
-                expected="a root whose history (or declared level) covers last season",
-                do="Use demand_x, which multiplies the forecast itself.",
-            )
-        trend = (root.to_growth + math.log(growth))[None, :]
-    log_factor = root.level[:, None] + root.shock + trend
-    factor = np.exp(log_factor) * scenario.demand_x.get(root.service, 1.0)
-    override = np.ones(len(root.dates))
-    windows = {(window.day, window.event) for window in root.windows}
-    for i, event in enumerate(root.event):
-        if event and (i, event) not in windows:
-            span = spans.get(event, event)
-            override[i] = _lift_factor(root, scenario, event, span, root.lift_x[i])
-    return np.asarray(factor * override[None, :])
-
-
-def with_window_lifts(root: RootPaths, scenario: Scenario) -> RootPaths:
-    """Return a root with the lifts that a scenario assumes for windowed events in its shape.
-
-    ``shape * assumed lift / fitted lift`` in the hours of the window; the root itself where the
-    scenario changes none. :func:`day_factor` leaves these lifts out: it knows whole days only.
-
-    Raises
-    ------
-    InputError
-        When a lift is assumed for a root whose own lift is not known.
-    """
-    factors = [_lift_factor(root, scenario, w.event, w.span, w.lift_x) for w in root.windows]
-    if all(factor == 1 for factor in factors):
-        return root
-    shape, lift_x, windows = root.shape.copy(), root.lift_x.copy(), []
-    for window, factor in zip(root.windows, factors, strict=True):
-        shape[:, window.day, window.slots] *= factor
-        windows.append(replace(window, lift_x=window.lift_x * factor))
-        if window.event == root.event[window.day]:
-            lift_x[window.day] = windows[-1].lift_x
-    return replace(root, shape=shape, lift_x=lift_x, windows=tuple(windows))
-
-
-def _lift_factor(
-    root: RootPaths, scenario: Scenario, event: str, span: str, lift_x: float
-) -> float:
-    """Return assumed lift / the lift that the paths hold, 1 where none is assumed."""
-    lift = assumed_lift(scenario, root.service, event, span)
-    if lift is None:
-        return 1.0
-    if np.isnan(lift_x):
-        raise InputError.of(
-            f"scenarios.{scenario.name}.lift.{event}.{root.service}",
-            got=f"lift {lift}, but the forecast does not say which lift it contains",
-            expected="a root whose own lift of the event is known",
-            do="Put the lift into the given forecast, or use demand_x.",
-        )
-    return float(lift / lift_x)

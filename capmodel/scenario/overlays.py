@@ -7,7 +7,7 @@ overlay does to loads and limits is `capmodel.capacity.disturb`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,7 @@ class LoseZonesOverlay(_Spec):
     """Whole zones fail: their pods and nodes, their readers, gateways and reservations."""
 
     kind: Literal["lose_zones"] = "lose_zones"
+    stage: ClassVar[str] = "losses"
     zones: Annotated[int, Field(ge=1)] = 1
 
     @property
@@ -45,6 +46,7 @@ class ColdCacheOverlay(_Spec):
     """The cache in front of a database answers fewer reads than it usually does."""
 
     kind: Literal["cold_cache"] = "cold_cache"
+    stage: ClassVar[str] = "cache"
     database: str
     hit_ratio: Annotated[float, Field(ge=0, lt=1)]
     """Share of reads that the cache still answers [ratio]; 0: it is lost."""
@@ -59,6 +61,7 @@ class RetryStormOverlay(_Spec):
     """Calls of a node fail, and every layer above retries what the layer below gave up."""
 
     kind: Literal["retry_storm"] = "retry_storm"
+    stage: ClassVar[str] = "retry"
     target: str
     """A service, driver, external or database."""
     failure: Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,105 @@
+"""What each scenario means for this plan's roots, calls and services, before anything is loaded.
+
+This module answers: which growth do its anchors ask for, what does it add to each root, and which
+ratios do its dated changes put on calls and cores on each day?
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capmodel.scenario import (
+    Added,
+    Scenario,
+    Timetable,
+    added_to,
+    product_of,
+    solve_anchors,
+)
+
+if TYPE_CHECKING:
+    from capmodel.demand.paths import RootPaths
+    from capmodel.plan.model import CapacityFit
+    from capmodel.plan.request import PlanRequest
+    from capmodel.topology import Topology
+
+__all__ = ["Assumed", "assume", "cores_of", "mix_of", "stated_fields"]
+
+ADDITIVE = ("launches", "pushes", "onboarding")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assumed:
+    """One scenario with the growth that its anchors ask for, and what it adds."""
+
+    scenario: Scenario
+    added: Mapping[str, Added]
+    """Root to what is added to it; roots without additions are left out."""
+
+
+def assume(
+    fit: CapacityFit,
+    request: PlanRequest,
+    paths: Mapping[str, RootPaths],
+    *,
+    spans: Mapping[str, str],
+) -> list[Assumed]:
+    """Return every scenario's growth and additions.
+
+    Raises
+    ------
+    InputError
+        Where an anchor cannot be met.
+    """
+    timetable: Timetable | None = None
+    result = []
+    for scenario in request.scenarios:
+        if not scenario.anchor and not any(getattr(scenario, field) for field in ADDITIVE):
+            result.append(Assumed(scenario, {}))
+            continue
+        timetable = timetable or _timetable(fit, request)
+        found = {name: added_to(scenario, path, timetable) for name, path in paths.items()}
+        added = {name: one for name, one in found.items() if one is not None}
+        solved = solve_anchors(scenario, paths, added, timetable=timetable, spans=spans)
+        result.append(Assumed(solved, added))
+    return result
+
+
+def _timetable(fit: CapacityFit, request: PlanRequest) -> Timetable:
+    days: list[dt.date] = request.dates.astype(dt.date).tolist()
+    counterparts = np.array([fit.events.counterpart(day) for day in days], dtype="datetime64[D]")
+    return Timetable.of(request.dates, counterparts, business_tz=fit.business_tz)
+
+
+def mix_of(scenario: Scenario, dates: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Return (caller, node) to the ratio that a scenario puts on its calls, shape (1, N)."""
+    edges = dict.fromkeys((one.caller, one.node) for one in scenario.mix)
+    return {
+        edge: product_of([m for m in scenario.mix if (m.caller, m.node) == edge], dates)[None, :]
+        for edge in edges
+    }
+
+
+def cores_of(scenario: Scenario, topology: Topology, dates: np.ndarray) -> dict[str, np.ndarray]:
+    """Return service to the ratio that a scenario puts on its cores on each day, shape (N,)."""
+    by_pool = {
+        pool: product_of([e for e in scenario.efficiency if e.pool == pool], dates)
+        for pool in dict.fromkeys(change.pool for change in scenario.efficiency)
+    }
+    return {
+        name: by_pool[service.pool]
+        for name, service in topology.services.items()
+        if service.pool in by_pool and (by_pool[service.pool] != 1.0).any()
+    }
+
+
+def stated_fields(scenario: Scenario) -> dict[str, Any]:
+    """Return a scenario's fields as they were stated, as plain values, empty lists left out."""
+    fields = scenario.as_stated().model_dump(mode="json", by_alias=True)
+    lists = {"anchor", "launches", "pushes", "onboarding", "mix", "price"}
+    return {name: value for name, value in fields.items() if value or name not in lists}
