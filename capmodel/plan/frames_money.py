@@ -119,7 +119,7 @@ def waterfall_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     hours = hours_of(solved)
-    before = without_efficiency(solved)
+    before = solved.before or solved
     pools = supply.pools if before is solved else make_pools(before)
     days = {pool: _ordinary_and_peak(before, pool) for pool in before.needs.nodes}
     for (scenario, pool), need in pools.items():

@@ -80,12 +80,13 @@ class Failed:
 def overlays_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
     """Return what the mixture's P50 season peak needs under each overlay, beside what is there.
 
-    Each overlay alone, then all of them together. ``needed`` units keep the utilization that the
-    policy accepts under a failure (``utilization_degraded``), inf where no zone is left; ``breaks``
-    is after the orders; ``utilization_today`` is how full today's units run once the failure has
-    taken its part, idle usage taken as proportional; ``broken_by`` names the overlays that break
-    the limit by themselves; ``stage`` is where the overlay acts, after all that scenarios change
-    (``retry``, then ``cache``, then ``losses``), so the order of a set cannot matter. Limits that an overlay does not touch have no row.
+    Each overlay alone, then all of them together. ``stage`` is where it acts, after all that
+    scenarios change: ``retry``, then ``cache``, then ``losses``, so the order of a set cannot
+    matter. ``needed`` units keep the utilization that the policy accepts under a failure
+    (``utilization_degraded``), inf where no zone is left; ``breaks`` is after the orders;
+    ``utilization_today`` is how full today's units run once the failure has taken its part, idle
+    usage taken as proportional; ``broken_by`` names the overlays that break the limit by
+    themselves. Limits that an overlay does not touch have no row.
     """
     overlays = solved.request.overlays
     sets: list[tuple[str, Sequence[Overlay]]] = [(o.words, (o,)) for o in overlays]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from capmodel.plan.planset import PlanSet
     from capmodel.topology import Topology
 
-__all__ = ["PlanRequest", "Solved", "make_plan", "solve", "without_efficiency"]
+__all__ = ["PlanRequest", "Solved", "make_plan", "solve"]
 
 ALL = slice(None)
 
@@ -73,6 +73,8 @@ class Solved:
     limit_risk: Mapping[tuple[str, str], LimitRisk]
     tier_any: Mapping[int, np.ndarray]
     """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
+    before: Solved | None = None
+    """The same without the scenarios' efficiency; None where there is none."""
 
     def sized(self, tier: int, key: tuple[str, str] | None = None) -> Sized:
         """Return how a tier is sized; with a limit's key, to the mixture's size of it."""
@@ -92,16 +94,12 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     futures = make_futures(fit, request)
     request = replace(request, scenarios=futures.scenarios)
     estate = make_estate(fit, request, futures.calls, larger=futures.larger)
-    return _solved(fit, request, futures, estate)
-
-
-def without_efficiency(solved: Solved) -> Solved:
-    """Return the same plan with services that burn what they burn today; itself if they do."""
-    if not any(load.cores_x for load in solved.futures.loads):
+    solved = _solved(fit, request, futures, estate)
+    if not any(load.cores_x for load in futures.loads):
         return solved
-    loads = tuple(replace(load, cores_x={}) for load in solved.futures.loads)
-    futures = replace(solved.futures, loads=loads)
-    return _solved(solved.fit, solved.request, futures, solved.estate)
+    loads = tuple(replace(load, cores_x={}) for load in futures.loads)
+    before = _solved(fit, request, replace(futures, loads=loads), solved.estate)
+    return replace(solved, before=before)
 
 
 def _solved(fit: CapacityFit, request: PlanRequest, futures: Futures, estate: Estate) -> Solved:
