@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from capmodel.documents.canonical import array_digest, canonical_json, sha256_hex
 from capmodel.documents.files import check_replaceable, swap_folder, write_text_atomic
+from capmodel.documents.inherit import merged
 from capmodel.documents.strict_yaml import LocatedDict, read_yaml
 from capmodel.documents.validation import locate, parse_model, read_model, validate
 
@@ -18,6 +19,7 @@ __all__ = [
     "canonical_json",
     "check_replaceable",
     "locate",
+    "merged",
     "parse_model",
     "read_model",
     "read_yaml",

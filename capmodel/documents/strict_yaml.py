@@ -81,9 +81,11 @@ class LocatedDict(dict[str, Any]):
         Line of each key path (list items by index); the first line is 1.
     overridden
         Key paths whose value came from an override instead of the file.
+    parent
+        The file whose values stand where this one has none.
     """
 
-    __slots__ = ("lines", "name", "overridden")
+    __slots__ = ("lines", "name", "overridden", "parent")
 
     def __init__(
         self,
@@ -92,8 +94,10 @@ class LocatedDict(dict[str, Any]):
         name: str,
         lines: Mapping[KeyPath, int],
         overridden: frozenset[KeyPath] = frozenset(),
+        parent: LocatedDict | None = None,
     ) -> None:
         super().__init__(data)
+        self.parent = parent
         self.name = name
         self.lines = lines
         self.overridden = overridden
@@ -111,6 +115,8 @@ class LocatedDict(dict[str, Any]):
         """
         if any(path[: len(over)] == over for over in self.overridden):
             return f"override {dotted(path)}"
+        if self.parent is not None and path not in self.lines and path in self.parent.lines:
+            return self.parent.where(*path)
         ancestors = (self.lines.get(path[:n]) for n in range(len(path), 0, -1))
         line = next((line for line in ancestors if line is not None), None)
         return " ".join(
@@ -121,6 +127,8 @@ class LocatedDict(dict[str, Any]):
         """Return the key path that `text` names: a dotted path, or the only one ending so."""
         exact = [path for path in self.lines if dotted(path) == text]
         ends = exact or [path for path in self.lines if dotted(path).endswith("." + text)]
+        if not ends and self.parent is not None:
+            return self.parent.find(text)
         return ends[0] if len(ends) == 1 else None
 
 

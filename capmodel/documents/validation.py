@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from capmodel.documents.annotations import children, is_entity, is_model
 from capmodel.documents.explain import problems_of, shown
+from capmodel.documents.inherit import read_extended
 from capmodel.documents.strict_yaml import (
     KeyPath,
     LocatedDict,
@@ -36,7 +37,11 @@ _NO_OVERRIDES: Final[Mapping[str, str]] = types.MappingProxyType({})
 
 
 def read_model(
-    model: type[M], path: str | Path, *, overrides: Mapping[str, str] = _NO_OVERRIDES
+    model: type[M],
+    path: str | Path,
+    *,
+    overrides: Mapping[str, str] = _NO_OVERRIDES,
+    extends: str | None = None,
 ) -> M:
     """Read a YAML file into a pydantic model.
 
@@ -63,7 +68,10 @@ def read_model(
         services.api.replcas"``: unreadable files, duplicate keys, unknown fields (with the
         nearest known field), wrong types, bounds, and whatever the model's own validators raise.
     """
-    return parse_model(model, read_text(path), name=Path(path).name, overrides=overrides)
+    if extends is None:
+        return parse_model(model, read_text(path), name=Path(path).name, overrides=overrides)
+    located, found = read_extended(model, Path(path), field=extends)
+    return _modelled(model, located, found, overrides)
 
 
 def parse_model(
@@ -109,6 +117,16 @@ def parse_model(
 zones. Did you mean "zones"?
     """
     located, found = parse_yaml(text, name=name)
+    return _modelled(model, located, found, overrides)
+
+
+def _modelled(
+    model: type[M],
+    located: LocatedDict,
+    found: Iterable[Problem],
+    overrides: Mapping[str, str],
+) -> M:
+    """Return the instance of a document with some values changed."""
     problems = list(found)
     for path, value in overrides.items():
         located, more = _override(model, located, path, value)
@@ -231,7 +249,13 @@ def _override(
         return located, list(error.problems)
     data = _put(dict(located), keys, value)
     overridden = located.overridden | {keys}
-    changed = LocatedDict(data, name=located.name, lines=located.lines, overridden=overridden)
+    changed = LocatedDict(
+        data,
+        name=located.name,
+        lines=located.lines,
+        overridden=overridden,
+        parent=located.parent,
+    )
     return changed, []
 
 

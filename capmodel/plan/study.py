@@ -22,6 +22,7 @@ from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
 from capmodel.orders import OrdersPolicy
+from capmodel.plan.inherit import filled_in
 from capmodel.plan.model import CapacityFit, CapacityModel
 from capmodel.plan.request import PARTS
 from capmodel.scenario import Overlay, Scenario
@@ -179,6 +180,8 @@ def _named_once(error: InputError, name: str) -> InputError:
 class Study(_Spec):
     """Everything a plan is made from, in one file."""
 
+    extends: Path | None = None
+    """Another study, whose values stand where this one has none; its paths stay its own."""
     title: str = "Capacity review"
     business_tz: str
     as_of: date | None = None
@@ -240,7 +243,7 @@ class Study(_Spec):
         InputError
             For every problem of the file together, each with its line.
         """
-        study = documents.read_model(cls, path, overrides=overrides or {})
+        study = documents.read_model(cls, path, overrides=overrides or {}, extends="extends")
         study._path = Path(path)  # noqa: SLF001  our own private attribute
         return study
 
@@ -261,7 +264,7 @@ class Study(_Spec):
         """
         result: list[Scenario] = []
         problems: list[Problem] = []
-        for name, (fields, file) in self._scenario_fields().items():
+        for name, (fields, file) in self._inherited().items():
             try:
                 given = {"name": name, **fields}
                 result.append(documents.validate(Scenario, given, where=f"scenarios.{name}"))
@@ -270,6 +273,16 @@ class Study(_Spec):
         if problems:
             raise InputError(problems)
         return tuple(result)
+
+    def _inherited(self) -> dict[str, tuple[dict[str, Any], Path]]:
+        """Return each scenario's fields with those of the scenario that it extends."""
+        given = self._scenario_fields()
+        try:
+            return filled_in(given)
+        except InputError as error:
+            for file in dict.fromkeys(file for _, file in given.values()):
+                error = documents.locate(error, file)
+            raise error from None
 
     def _scenario_fields(self) -> dict[str, tuple[Mapping[str, Any], Path]]:
         """Return each scenario's fields and the file they stand in."""
