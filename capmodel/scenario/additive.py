@@ -219,9 +219,7 @@ def launch_problems(scenario: str, launches: tuple[Launch, ...]) -> list[Problem
             continue
         twice = one.name == other.name
         if twice or not (one.together or other.together):
-            days = " and ".join(
-                f"{x.name} from {x.start} to {x.end or 'ever'}" for x in (one, other)
-            )
+            days = " and ".join(launch.words for launch in (one, other))
             problems.append(
                 Problem(
                     where=f"{scenario}.launches.{other.name}",
