@@ -142,7 +142,7 @@ def test_a_push_brings_reach_times_response(
     half: float, hour: int, minute: int, reach: float
 ) -> None:
     """Over the 25-hour day as well; 2^-13 of it or less is left at the end of the horizon."""
-    start = dt.datetime(2026, 10, 30) + dt.timedelta(hours=hour, minutes=minute)
+    start = dt.datetime.fromisoformat("2026-10-30") + dt.timedelta(hours=hour, minutes=minute)
     one = added(pushes=[push(start=start, half_life_hours=half, reach=reach)])
     total = (one.mean * TIMETABLE.hours * 60).sum()
     assert total == pytest.approx(reach * 0.01, rel=2**-13)

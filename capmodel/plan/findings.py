@@ -10,6 +10,7 @@ from capmodel.plan.equip import quota_of
 from capmodel.plan.frames_databases import database_findings
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.pod_checks import pod_findings
+from capmodel.plan.prices import assumed_price
 from capmodel.plan.suspects import size_findings
 from capmodel.schema import Finding, Findings
 
@@ -52,7 +53,14 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
             declared = topology.databases[name]
             today = catalog.db_class(declared.engine, declared.db_class)
             rows += [today, need.ordered]
-    return rows
+    assumed = [
+        priced
+        for scenario in solved.request.names
+        for row in rows
+        for priced in [assumed_price(solved, scenario, row)]
+        if priced is not row
+    ]
+    return [*rows, *assumed]
 
 
 def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:

@@ -16,22 +16,23 @@ from capmodel.plan.frames_limits import MIXTURE
 if TYPE_CHECKING:
     from capmodel.plan.make import Solved
 
-__all__ = ["class_in", "node_in"]
+__all__ = ["assumed_price", "class_in", "node_in"]
 
 Priced = TypeVar("Priced", NodeType, DbClass)
 
 
 def node_in(solved: Solved, scenario: str, name: str) -> NodeType:
     """Return an instance type at the price of a scenario, or of the mixture."""
-    return _priced(solved, scenario, solved.request.catalog.node_type(name))
+    return assumed_price(solved, scenario, solved.request.catalog.node_type(name))
 
 
 def class_in(solved: Solved, scenario: str, row: DbClass) -> DbClass:
     """Return a database class at the price of a scenario, or of the mixture."""
-    return _priced(solved, scenario, row)
+    return assumed_price(solved, scenario, row)
 
 
-def _priced(solved: Solved, scenario: str, row: Priced) -> Priced:
+def assumed_price(solved: Solved, scenario: str, row: Priced) -> Priced:
+    """Return a catalog row at the price of a scenario (or the mixture), itself where none is."""
     request = solved.request
     stated = [
         (float(weight), change)
@@ -43,24 +44,15 @@ def _priced(solved: Solved, scenario: str, row: Priced) -> Priced:
     if not stated:
         return row
     changes = [change for _, change in stated]
-    if scenario != MIXTURE:
-        (change,) = changes
-        return replace(
-            row,
-            price_usd_per_hour=change.of(row.price_usd_per_hour),
-            as_of=change.as_of,
-            source=change.source,
-        )
-    shares = [(Decimal(repr(w)), change.of(row.price_usd_per_hour)) for w, change in stated]
-    rest = Decimal(1) - sum(share for share, _ in shares)
-    mean = sum(share * price for share, price in shares) + max(rest, Decimal(0)) * (
-        row.price_usd_per_hour
-    )
-    price = {price for _, price in shares}
-    alike = len(price) == 1 and len(shares) == len(request.scenarios)
+    prices = {change.of(row.price_usd_per_hour) for change in changes}
+    price = prices.pop()
+    if prices or (scenario == MIXTURE and len(stated) < len(request.scenarios)):
+        shares = [(Decimal(repr(w)), change.of(row.price_usd_per_hour)) for w, change in stated]
+        rest = Decimal(1) - sum(share for share, _ in shares)
+        price = rest * row.price_usd_per_hour + sum(share * usd for share, usd in shares)
     return replace(
         row,
-        price_usd_per_hour=price.pop() if alike else mean,
+        price_usd_per_hour=price,
         as_of=max(change.as_of for change in changes),
         source="; ".join(sorted({change.source for change in changes})),
     )
