@@ -22,15 +22,22 @@ from capmodel.capacity.estate import (
     SATURATED,
     Estate,
     Limit,
-    pod_requests,
-    pool_services,
     pooled_callers,
-    surviving_zones,
 )
 from capmodel.capacity.phases import by_phase
 from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.use import DatabaseUse
-from capmodel.topology import Hold
+from capmodel.capacity.zones import (
+    autoscaled_pods,
+    nodes_needed,
+    planned_rate,
+    pods_needed,
+    pool_instant,
+    pool_pods_per_zone,
+    zone_fill,
+    zone_fills,
+    zone_pods,
+)
 
 if TYPE_CHECKING:
     from capmodel.capacity.loads import Loads
@@ -109,32 +116,6 @@ def _nodes(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
 
 def _replicas(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     return ceil_units(pods_needed(estate, loads, limit.node, AUTOSCALED))
-
-
-def pods_at(estate: Estate, name: str, load: np.ndarray, hold: Hold) -> np.ndarray:
-    """Return the pods that a load needs under a hold row, unrounded; inf where none suffices."""
-    rate = estate.rate(name, hold)
-    if np.isinf(rate).any():
-        finite = np.isfinite(rate)
-        return np.where(finite, np.where(finite, rate, 0.0) * load, np.inf)
-    return np.asarray(rate * load)
-
-
-@by_phase
-def pods_needed(estate: Estate, loads: Loads, name: str, hold: Hold) -> np.ndarray:
-    """Return the pods that a hold row asks of a service each day, unrounded, shape (D, N).
-
-    Before zone cover and before the autoscaler's bounds.
-    """
-    return pods_at(estate, name, loads.day_peak(name), hold)
-
-
-def autoscaled_pods(estate: Estate, name: str, load: np.ndarray) -> np.ndarray:
-    """Return the pods that the autoscaler runs at a load: at its target, within its bounds."""
-    service = estate.services[name]
-    pods = ceil_units(pods_at(estate, name, load, AUTOSCALED))
-    ceiling = np.inf if service.maximum is None else service.maximum
-    return np.asarray(np.clip(pods, service.minimum, ceiling, out=pods))
 
 
 def _service_usage(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
@@ -261,7 +242,7 @@ def storage_usage(estate: Estate, loads: Loads, name: str, as_of: np.datetime64)
 def connections_instant(estate: Estate, loads: Loads, name: str) -> dict[str, np.ndarray]:
     """Return the roots' loads in the minute of the day with the most connections to a database."""
     mix = {
-        caller.name: caller.per_pod * max(min(_planned_rate(estate, caller.name), 1e9), 1e-12)
+        caller.name: caller.per_pod * max(min(planned_rate(estate, caller.name), 1e9), 1e-12)
         for caller in pooled_callers(estate, name)
     }
     return loads.instant(mix)
@@ -352,132 +333,9 @@ def declared_mix(estate: Estate, name: str) -> dict[str, float]:
     mix = dict(limit.per_request)
     for service, per_pod in limit.per_pod.items():
         if estate.services[service].known:
-            pods = min(_planned_rate(estate, service), 1e9)
+            pods = min(planned_rate(estate, service), 1e9)
             mix[service] = mix.get(service, 0.0) + per_pod * pods
     return {node: max(unit, 1e-12) for node, unit in mix.items()}
-
-
-@by_phase
-def pool_instant(estate: Estate, loads: Loads, pool: str) -> dict[str, np.ndarray]:
-    """Return the roots' loads in the minute of the day in which a pool holds the most pods."""
-    node = estate.nodes[pool]
-    mix = {}
-    for name in pool_services(estate, pool):
-        cores, gib, _ = pod_requests(estate, name)
-        share = max(cores / node.cpu_cores, gib / node.memory_gib, 1.0 / node.pods)
-        mix[name] = max(min(_planned_rate(estate, name), 1e9) * share, 1e-12)
-    return loads.instant(mix)
-
-
-def _planned_rate(estate: Estate, name: str) -> float:
-    """Return a service's central pods per unit of load at the autoscaler's target."""
-    return estate.services[name].pods_per_load(estate.targets(name))
-
-
-@by_phase
-def pool_pods_per_zone(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    hold: Hold,
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, np.ndarray]:
-    """Return each service's pods in one surviving zone under a hold row, shape (D, N).
-
-    `instant` is the pool's :func:`pool_instant` where it is known already.
-    """
-    instant = pool_instant(estate, loads, pool) if instant is None else instant
-    return {
-        name: _per_zone(estate, pool, name, loads.at(name, instant), hold)
-        for name in pool_services(estate, pool)
-    }
-
-
-def _per_zone(estate: Estate, pool: str, name: str, load: np.ndarray, hold: Hold) -> np.ndarray:
-    zones = estate.topology.pools[pool].zones
-    pods = pods_at(estate, name, load, hold)
-    pods = ceil_units(pods / surviving_zones(zones, hold, pool))
-    return np.maximum(pods, float(ceil_units(estate.services[name].minimum / zones)), out=pods)
-
-
-@by_phase
-def zone_fills(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    holds: Sequence[Hold],
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> list[np.ndarray]:
-    """Return the nodes of one surviving zone that each hold row asks of a pool, unrounded.
-
-    ``max over cores, GiB and pods of sum of the zone's requests / usable``, pods being whole: the
-    lower bound of the packing, which :func:`capmodel.capacity.nodes.pack_zone` then confirms on the
-    path that sizes the pool.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        One array of shape (D, N) for each row [nodes].
-    """
-    node = estate.nodes[pool]
-    offered = (node.cpu_cores, node.memory_gib, float(node.pods))
-    instant = pool_instant(estate, loads, pool) if instant is None else instant
-    rows = [[np.zeros((1, 1)) for _ in offered] for _ in holds]
-    for name in pool_services(estate, pool):
-        load = loads.at(name, instant)
-        for row, hold in zip(rows, holds, strict=True):
-            pods = _per_zone(estate, pool, name, load, hold)
-            taken = pod_requests(estate, name, hold)
-            for k, x in enumerate(t / o for t, o in zip(taken, offered, strict=True)):
-                row[k] = row[k] + pods * x
-    return [np.maximum.reduce(row) for row in rows]
-
-
-def zone_fill(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    hold: Hold,
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> np.ndarray:
-    """Return :func:`zone_fills` of one row, shape (D, N) [nodes]."""
-    return zone_fills(estate, loads, pool, (hold,), instant)[0]
-
-
-@by_phase
-def nodes_needed(
-    estate: Estate,
-    loads: Loads,
-    pool: str,
-    hold: Hold,
-    instant: Mapping[str, np.ndarray] | None = None,
-) -> np.ndarray:
-    """Return the whole nodes of all zones that a hold row asks of a pool each day, shape (D, N).
-
-    Zones hold equal counts: ``zones * ceil(zone_fill)``.
-    """
-    fill = zone_fill(estate, loads, pool, hold, instant)
-    return np.asarray(estate.topology.pools[pool].zones * ceil_units(fill))
-
-
-@by_phase
-def zone_pods(
-    estate: Estate, loads: Loads, pool: str, instant: Mapping[str, np.ndarray] | None = None
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return one zone's pods by service, before a rollout's surge, and its nodes with the spare.
-
-    In the pool's busiest minute of each day and as the autoscaler runs them, each of shape (D, N);
-    inf where no number of pods suffices.
-    """
-    pods = pool_pods_per_zone(estate, loads, pool, AUTOSCALED, instant)
-    node = estate.nodes[pool]
-    offered = (node.cpu_cores, node.memory_gib, float(node.pods))
-    filled = [
-        np.asarray(sum(n * pod_requests(estate, name)[k] for name, n in pods.items())) / most
-        for k, most in enumerate(offered)
-    ]
-    spare = estate.topology.pools[pool].spare_nodes_per_zone
-    return pods, ceil_units(np.maximum.reduce(filled)) + spare
 
 
 def _addresses(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:

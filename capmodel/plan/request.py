@@ -144,7 +144,7 @@ class PlanRequest:
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         given = _listed(setting.recommendations)
         problems = [
-            *_date_problems(fit, horizon),
+            *_date_problems(fit, horizon, scenarios),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
             *_part_problems(setting.also),
@@ -153,18 +153,10 @@ class PlanRequest:
             *_unit_usd_problems(fit.topology),
             *_workload_problems(fit.topology, setting.workloads or {}),
             *_recommendation_problems(given),
-            *window_problems(
-                scenarios, start=horizon.start, end=horizon.end, last_day=fit.last_day
-            ),
         ]
         if problems:
             raise InputError(problems)
-        _check_names(fit, scenarios, setting.overlays)
-        check_topology(
-            scenarios,
-            fit.topology,
-            types=[key[3] for key in catalog.rows if key[0] == catalog.region],
-        )
+        _check_names(fit, scenarios, setting.overlays, catalog)
         return cls(
             scenarios=tuple(scenarios),
             weights=mixture_weights(scenarios),
@@ -231,12 +223,17 @@ def _default_as_of(fit: CapacityFit, start: date) -> date:
 
 
 def _check_names(
-    fit: CapacityFit, scenarios: Sequence[Scenario], overlays: tuple[Overlay, ...]
+    fit: CapacityFit,
+    scenarios: Sequence[Scenario],
+    overlays: tuple[Overlay, ...],
+    catalog: Catalog,
 ) -> None:
-    """Refuse scenarios and overlays of drivers, events or nodes that are not there."""
+    """Refuse scenarios and overlays of drivers, events, nodes or types that are not there."""
     topology = fit.topology
+    priced = [name for region, *_, name in catalog.rows if region == catalog.region]
     events = _event_names(fit)
     check_names(scenarios, roots=fit.roots, events=events, follows=topology.followers)
+    check_topology(scenarios, topology, types=priced)
     check_overlays(overlays, topology)
 
 
@@ -350,7 +347,9 @@ def _as_of_problems(as_of: date, horizon: Horizon) -> list[Problem]:
     ]
 
 
-def _date_problems(fit: CapacityFit, horizon: Horizon) -> list[Problem]:
+def _date_problems(
+    fit: CapacityFit, horizon: Horizon, scenarios: Sequence[Scenario]
+) -> list[Problem]:
     start, end = horizon.start, horizon.end
     season_start, season_end = horizon.season_start, horizon.season_end
     problems = []
@@ -378,6 +377,7 @@ def _date_problems(fit: CapacityFit, horizon: Horizon) -> list[Problem]:
                 do=f"Start on {fit.last_day + timedelta(days=1)} or later, or cut the history.",
             )
         )
+    problems += window_problems(scenarios, start=start, end=end, last_day=fit.last_day)
     return problems
 
 
