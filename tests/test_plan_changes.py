@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,13 @@ def test_pods_without_known_cores_keep_their_number_and_it_is_said() -> None:
     assert found["service"] == "checkout-api"
 
 
+def test_efficiency_from_before_the_end_of_the_history_may_count_twice() -> None:
+    known = dataclasses.replace(FIT, last_day=dt.date(2026, 9, 20))
+    saved = [{**SAVED, "from": day} for day in ("2026-09-20", "2026-09-21")]
+    found = plan({"efficiency": saved}, made=known).to_frame("findings").set_index("code")
+    assert found.loc["efficiency_in_history", "message"].startswith("scenario s0: from 2026-09-20,")
+
+
 # ---- prices ------------------------------------------------------------------------------------
 
 OFFER = {"type": "m6i.4xlarge", "as_of": "2026-09-10", "source": "offer of 2026-09-10"}
@@ -204,13 +213,16 @@ def test_each_change_names_the_limits_that_hold_without_it() -> None:
     """
     launch = {**LAUNCH, "per_min": 1200}
     mix = {"caller": "underwriting", "node": "credit-bureau", "ratio_x": 1.1, "source": "contract"}
-    changes = plan({"launches": [launch], "mix": [mix]}).to_frame("changes").set_index("stage")
+    both = {"launches": [launch], "mix": [mix]}
+    changes = plan(both, also=["changes"]).to_frame("changes").set_index("stage")
     assert changes.index.tolist() == ["mix", "additive"]
     assert changes.loc["additive", "breaks"] == "credit-bureau quota"
     assert changes.loc["mix", "breaks"] == ""
-    alone = plan({"mix": [{**mix, "ratio_x": 1.3}], "growth_yoy_x": {"checkouts": 1.1}})
+    grown = {"mix": [{**mix, "ratio_x": 1.3}], "growth_yoy_x": {"checkouts": 1.1}}
+    alone = plan(grown, also=["changes"])
     rows = alone.to_frame("changes").set_index("stage")["breaks"]
     assert rows.to_dict() == {"growth": "not compared", "mix": "credit-bureau quota"}
+    assert set(plan(both).to_frame("changes")["breaks"]) == {"not compared"}
 
 
 def test_a_mix_raises_the_calls_of_its_days_alone() -> None:
@@ -268,3 +280,35 @@ def test_names_and_days_that_do_not_exist(
     assert (problem.where, problem.got) == (f"scenarios.s0.{where}", got)
     assert problem.do.startswith(do)
     assert problem.expected
+
+
+MERCHANT = {"name": "m", "root": "checkouts", "start": "2026-03-01", "per_min": 1, "source": "x"}
+
+
+@pytest.mark.parametrize(
+    ("since", "got", "do"),
+    [
+        (None, "volume from 2026-03-01, while the history runs to 2026-09-20",
+         "State in_history_since: 2026-03-01, or a start after the history."),
+        ("2026-09-21", "in_history_since 2026-09-21",
+         "Leave it out: what the history does not hold is added."),
+        ("2026-03-01", "in_history_since of checkouts, whose level is stated",
+         "Leave in_history_since out, and the merchant too if the level holds it."),
+    ],
+)  # fmt: skip
+def test_a_merchant_and_the_history(since: str | None, got: str, do: str) -> None:
+    known = dataclasses.replace(FIT, last_day=dt.date(2026, 9, 20))
+    with pytest.raises(InputError) as error:
+        plan({"onboarding": [{**MERCHANT, "in_history_since": since}]}, made=known)
+    (problem,) = error.value.problems
+    assert (problem.where, problem.got, problem.do) == ("scenarios.s0.onboarding.m", got, do)
+    assert problem.expected
+
+
+def test_what_is_added_is_named_where_a_load_is_explained() -> None:
+    sent = {"name": "app", "root": "checkouts", "start": "2026-11-03T09:00", "reach": 1000,
+            "response": 0.1, "half_life_hours": 1, "source": "CRM"}  # fmt: skip
+    chain = plan({"launches": [LAUNCH], "pushes": [sent]}).explain("checkout-api", "cpu_cores")
+    first = chain.iloc[0]
+    assert "launch tv included, push app included" in first["source"]
+    assert first["value"] == pytest.approx((4800 + 4800 + 100 * (1 - 2 ** (-1 / 60))) / 60)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from capmodel.plan.make import Solved
     from capmodel.plan.paths import At
+    from capmodel.scenario import Scenario
 
 __all__ = ["Factor", "load_steps", "root_steps"]
 
@@ -83,9 +84,11 @@ def root_steps(
     ]
     if root in scenario.demand_x:
         words.append(f"demand_x {scenario.demand_x[root]:g}")
+    extra = _added_words(scenario, root)
+    words += extra
     if root in scenario.peak:
         words.append("stretched to the season peak that the scenario states")
-    stated = growth or lift is not None or root in {**scenario.demand_x, **scenario.peak}
+    stated = growth or extra or lift is not None or root in {**scenario.demand_x, **scenario.peak}
     basis: Basis = "assumed" if stated else minutes.root.basis
     if len(instant) > 1:
         # Roots peak in different hours: what adds up is each one's load in the common minute.
@@ -96,6 +99,19 @@ def root_steps(
     burst_basis = pool.basis
     words_of_burst = "x busiest minute / mean of its hour"
     yield Factor(words_of_burst, burst, "ratio", burst_basis, burst_source)
+
+
+def _added_words(scenario: Scenario, root: str) -> list[str]:
+    """Return what a scenario adds to a root, in words."""
+    kinds = (
+        ("launch", scenario.launches),
+        ("push", scenario.pushes),
+        ("onboarding", scenario.onboarding),
+    )
+    return [
+        f"{kind} {one.name} included" for kind, entries in kinds for one in entries
+        if one.root == root
+    ]  # fmt: skip
 
 
 def _declared_burst(solved: Solved, root: str) -> tuple[float, str]:

@@ -243,6 +243,19 @@ def _efficiency_gaps(solved: Solved) -> Iterator[Finding]:
                 service=name,
                 message="its cores per request are not known: efficiency leaves its pods alone",
             )
+    last = solved.fit.last_day
+    for scenario in solved.request.scenarios:
+        for saved in scenario.efficiency:
+            if last is not None and saved.since is not None and saved.since <= last:
+                yield Finding(
+                    code="efficiency_in_history",
+                    severity="warning",
+                    service=saved.pool,
+                    message=(
+                        f"scenario {scenario.name}: from {saved.since}, while usage is fitted to "
+                        f"rows up to {last}, which may hold it already"
+                    ),
+                )
     parts = sorted({"event_hour", "rightsizing"} & solved.request.also)
     if changed and parts:
         yield Finding(

@@ -32,8 +32,6 @@ STAGES: Final = (
 """The order in which assumptions act, whatever the order in which they are written; the last two
 act on what serves the demand and on what it costs."""
 COLUMNS: Final = ["scenario", "stage", "change", "value", "unit", "source", "breaks"]
-COMPARED: Final = ("mix", "launches", "pushes", "onboarding", "efficiency")
-"""Fields whose entries are taken out one by one, to see what each breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,12 @@ def changes_frame(solved: Solved) -> pd.DataFrame:
 
     ``breaks`` names the limits whose P50 season peak exceeds the hard value with the change and not
     without it, all else equal (an anchor's growth is kept); of growth, ratios of demand, lifts and
-    prices it is ``not compared``.
+    prices it is ``not compared``, and of the others where the plan is made without its part
+    ``changes``.
     """
     listed = [(s, change) for s in solved.request.scenarios for change in _all(s)]
+    if "changes" not in solved.request.also:
+        listed = [(s, replace(change, without=None)) for s, change in listed]
     compared = [change.without for _, change in listed if change.without is not None]
     broken = iter(_broken(solved, compared, [s for s, c in listed if c.without is not None]))
     rows = [

@@ -7,12 +7,14 @@ ratios do its dated changes put on calls and cores on each day?
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capmodel.demand import DemandFit
+from capmodel.errors import InputError, Problem
 from capmodel.scenario import (
     Added,
     Scenario,
@@ -54,8 +56,9 @@ def assume(
     Raises
     ------
     InputError
-        Where an anchor cannot be met.
+        Where an anchor cannot be met, and for merchants in a history that a root does not have.
     """
+    _check_held(fit, request.scenarios)
     timetable: Timetable | None = None
     result = []
     for scenario in request.scenarios:
@@ -68,6 +71,24 @@ def assume(
         solved = solve_anchors(scenario, paths, added, timetable=timetable, spans=spans)
         result.append(Assumed(solved, added))
     return result
+
+
+def _check_held(fit: CapacityFit, scenarios: Sequence[Scenario]) -> None:
+    """Refuse merchants that a history is said to hold, where the root is not forecast from one."""
+    held = fit.demand.services if isinstance(fit.demand, DemandFit) else ()
+    problems = [
+        Problem(
+            where=f"scenarios.{scenario.name}.onboarding.{merchant.name}",
+            got=f"in_history_since of {merchant.root}, whose level is stated",
+            expected="a root that is forecast from its history",
+            do="Leave in_history_since out, and the merchant too if the level holds it.",
+        )
+        for scenario in scenarios
+        for merchant in scenario.onboarding
+        if merchant.in_history_since is not None and merchant.root not in held
+    ]
+    if problems:
+        raise InputError(problems)
 
 
 def _timetable(fit: CapacityFit, request: PlanRequest) -> Timetable:

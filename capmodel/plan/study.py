@@ -200,7 +200,9 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
-    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing"], ...] | None = None
+    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes"], ...] | None = (
+        None
+    )
     """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""

@@ -102,6 +102,16 @@ def solve_anchors(
         path, dates = paths[anchor.root], timetable.dates
         inside = (dates >= np.datetime64(anchor.start)) & (dates < np.datetime64(anchor.end))
         events = events_per_slot(path, timetable)[inside]
+        if np.isnan(path.to_growth).any():
+            problems.append(
+                Problem(
+                    where=where,
+                    got="a root whose level last season is not known",
+                    expected="a history that covers last season, for growth to be measured against",
+                    do="Use demand_x, which multiplies the forecast itself.",
+                )
+            )
+            continue
         one = scenario.with_growth({anchor.root: 1.0})
         factor = day_factor(path, one, spans=spans)[:, inside, None]
         organic = with_window_lifts(path, one).shape[:, inside] * factor * events

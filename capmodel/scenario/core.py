@@ -58,6 +58,11 @@ class LogNormal(Spec):
 class Scenario(Spec):
     """A named, complete set of assumptions about the future.
 
+    They act in fixed stages, whatever the order in which they are written: growth, then `demand_x`,
+    `lift`, `mix`, additive demand (`launches`, `pushes`, `onboarding`); overlays after them
+    (retries, caches, losses); `efficiency` on what serves the demand, `price` on what that costs.
+    The mix is a ratio on calls, so it holds for added requests as for all others.
+
     Examples
     --------
     >>> base = Scenario(name="base", probability=0.55, growth_yoy_x={"checkouts": 1.25})
