@@ -136,7 +136,7 @@ def test_what_efficiency_saves_is_explained_and_listed() -> None:
     plans = plan({"efficiency": [{**SAVED, "from": "2026-10-15"}]})
     chain = plans.explain("checkout-api", "cpu_cores").set_index("factor")
     assert chain.loc["x per_request", "value"] == pytest.approx(1.26 * 0.8)
-    assert "with the scenario's efficiency" in chain.loc["x per_request", "source"]
+    assert "with the scenario's efficiency" in str(chain.loc["x per_request", "source"])
     listed = plans.to_frame("assumptions").set_index("name")
     row = listed.loc["scenario s0 efficiency of general from 2026-10-15"]
     assert (row["value"], row["source"], row["basis"]) == ("0.8", "load test 2026-08", "assumed")
@@ -159,7 +159,8 @@ def test_efficiency_from_before_the_end_of_the_history_may_count_twice() -> None
     known = dataclasses.replace(FIT, last_day=dt.date(2026, 9, 20))
     saved = [{**SAVED, "from": day} for day in ("2026-09-20", "2026-09-21")]
     found = plan({"efficiency": saved}, made=known).to_frame("findings").set_index("code")
-    assert found.loc["efficiency_in_history", "message"].startswith("scenario s0: from 2026-09-20,")
+    told = str(found.loc["efficiency_in_history", "message"])
+    assert told.startswith("scenario s0: from 2026-09-20,")
 
 
 # ---- prices ------------------------------------------------------------------------------------
@@ -186,6 +187,8 @@ def test_a_price_stands_for_the_catalog_s_with_its_date_and_source() -> None:
     plan_usd = waterfall[waterfall["step"] == "plan"].set_index("scenario")["usd"]
     assert plan_usd["s0"] == first["usd"]
     assert plan_usd["mixture"] == both["usd"]
+    orders = plans.to_frame("orders").set_index("kind")
+    assert orders.loc["nodes", "usd"] == cents(Decimal(int(both["count"]) - 24) * 240 * mean)
     assert plans.to_frame("changes")["stage"].tolist() == ["price", "price"]
 
 

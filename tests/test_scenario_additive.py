@@ -419,5 +419,5 @@ def test_an_anchor_on_a_fitted_history(grown: CapacityFit) -> None:
     listed = (
         plans.to_frame("assumptions").set_index("name").loc["scenario base growth of checkouts"]
     )
-    assert float(listed["value"]) == growth
+    assert float(str(listed["value"])) == growth
     assert listed["source"].startswith("solved: mean total of 180,000,000 from 2026-11-23")

@@ -247,7 +247,7 @@ def test_the_order_of_overlays_and_scenarios_changes_no_row() -> None:
         frames = [f.sort_values(keys, kind="stable").reset_index(drop=True) for f in frames]
         if name == "overlays":  # its culprits are listed in the order of the overlays
             frames = [f.assign(broken_by=f["broken_by"].map(_sorted_words)) for f in frames]
-        pd.testing.assert_frame_equal(*frames, rtol=1e-9, check_exact=False)
+        pd.testing.assert_frame_equal(frames[0], frames[1], rtol=1e-9, check_exact=False)
 
 
 def _sorted_words(text: str) -> str:

@@ -53,8 +53,8 @@ def _scenarios(solved: Solved) -> Iterator[Row]:
         for root, peak in scenario.peak.items():
             text = f"P50 {peak.p50:g}, P95 {peak.p95:g}"
             yield f"{where} season peak of {root}", text, "unit of the root", "assumed", "scenario"
-        for name, value, unit, source in scenario_changes(scenario):
-            yield f"{where} {name}", value, unit, "assumed", source
+        for name, stated_value, unit, source in scenario_changes(scenario):
+            yield f"{where} {name}", stated_value, unit, "assumed", source
 
 
 def _anchor_source(scenario: Scenario, root: str) -> str:

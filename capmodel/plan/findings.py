@@ -10,7 +10,6 @@ from capmodel.plan.equip import quota_of
 from capmodel.plan.frames_databases import database_findings
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.pod_checks import pod_findings
-from capmodel.plan.prices import assumed_price
 from capmodel.plan.suspects import size_findings
 from capmodel.schema import Finding, Findings
 
@@ -53,14 +52,8 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
             declared = topology.databases[name]
             today = catalog.db_class(declared.engine, declared.db_class)
             rows += [today, need.ordered]
-    assumed = [
-        priced
-        for scenario in solved.request.names
-        for row in rows
-        for priced in [assumed_price(solved, scenario, row)]
-        if priced is not row
-    ]
-    return [*rows, *assumed]
+    used = {row.key for row in rows}
+    return [*rows, *(row for (_, key), row in solved.prices.items() if key in used)]
 
 
 def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:

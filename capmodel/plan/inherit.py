@@ -71,12 +71,12 @@ def _chain_problem(given: Given, name: str) -> Problem | None:
             expected=f"one of: {', '.join(known) or 'none'}",
             do=f'Did you mean "{close}"?' if close else "Correct the name, or add the scenario.",
         )
-    chain = [name]
-    while parent in given:
-        chain.append(parent)
-        if parent in chain[:-1]:
+    chain, following = [name], str(parent)
+    while following in given:
+        chain.append(following)
+        if following in chain[:-1]:
             break
-        parent = given[parent][0].get(EXTENDS)
+        following = str(given[following][0].get(EXTENDS, ""))
     if chain[-1] != name:
         return None  # no circle, or one further up, which its own members tell
     return Problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,7 @@ from capmodel.capacity.sizing import (
 from capmodel.plan.assemble import assemble
 from capmodel.plan.equip import make_estate
 from capmodel.plan.futures import Futures, make_futures
+from capmodel.plan.prices import Prices, priced
 from capmodel.plan.request import PlanRequest
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Solved:
     limit_risk: Mapping[tuple[str, str], LimitRisk]
     tier_any: Mapping[int, np.ndarray]
     """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
+    prices: Prices = field(default_factory=dict)
+    """Rows of the catalog at a scenario's own price; the request's hold the mixture's."""
     before: Solved | None = None
     """The same without the scenarios' efficiency; None where there is none."""
 
@@ -92,9 +95,10 @@ class Solved:
 def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     """Return the arrays of a plan."""
     futures = make_futures(fit, request)
-    request = replace(request, scenarios=futures.scenarios)
+    catalog, prices = priced(request)
+    request = replace(request, scenarios=futures.scenarios, catalog=catalog)
     estate = make_estate(fit, request, futures.calls, larger=futures.larger)
-    solved = _solved(fit, request, futures, estate)
+    solved = replace(_solved(fit, request, futures, estate), prices=prices)
     if not any(load.cores_x for load in futures.loads):
         return solved
     loads = tuple(replace(load, cores_x={}) for load in futures.loads)

@@ -280,7 +280,7 @@ class Timetable:
 
         at = local.replace(tzinfo=ZoneInfo(self.business_tz)).astimezone(dt.UTC)
         since = np.datetime64(at.replace(tzinfo=None)) - self.start.astype("datetime64[us]")
-        return np.arange(len(self.day)) - since / np.timedelta64(1, "h")
+        return np.asarray(np.arange(len(self.day)) - since / np.timedelta64(1, "h"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -336,7 +336,8 @@ def ordinary_hours(root: RootPaths) -> np.ndarray:
     calm = [i for i, event in enumerate(root.event) if not event and i not in windowed]
     days = root.shape[:, calm] if calm else root.shape
     hours = days.mean(axis=(0, 1))
-    return np.asarray(hours / hours.max()) if hours.max() > 0 else np.ones(len(hours))
+    busiest = float(hours.max())
+    return np.asarray(hours / busiest if busiest > 0 else np.ones(len(hours)))
 
 
 def _pushed(push: Push, root: RootPaths, timetable: Timetable) -> tuple[np.ndarray, np.ndarray]:
