@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from capmodel.errors import CapmodelError, InputError, ModelError
     from capmodel.events import Events
     from capmodel.history import History
-    from capmodel.plan import CapacityFit, CapacityModel, PlanSet, Study, load_plan
+    from capmodel.plan import (
+        Baseline,
+        CapacityFit,
+        CapacityModel,
+        PlanSet,
+        Study,
+        load_baseline,
+        load_plan,
+    )
     from capmodel.scenario import (
         ColdCacheOverlay,
         LogNormal,
@@ -55,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AutoregressivePool",
+    "Baseline",
     "Batched",
     "CapacityFit",
     "CapacityModel",
@@ -86,6 +95,7 @@ __all__ = [
     "Usl",
     "__version__",
     "laws",
+    "load_baseline",
     "load_plan",
     "read_csv",
     "read_krr_csv",
@@ -97,6 +107,7 @@ __all__ = [
 
 _MODULE_OF: Final = {
     "AutoregressivePool": "demand.pool",
+    "Baseline": "plan",
     "Batched": "demand",
     "CapacityFit": "plan",
     "CapacityModel": "plan",
@@ -126,6 +137,7 @@ _MODULE_OF: Final = {
     "Topology": "topology",
     "UnobservedComponents": "demand.adapters",
     "Usl": "usage",
+    "load_baseline": "plan",
     "load_plan": "plan",
     "read_csv": "sources",
     "read_krr_csv": "sources",

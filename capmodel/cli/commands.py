@@ -13,6 +13,7 @@ import click
 
 from capmodel.cli.backtests import backtest
 from capmodel.cli.exporting import export
+from capmodel.cli.freezing import freeze
 from capmodel.cli.options import (
     PLAN,
     SCENARIO,
@@ -69,6 +70,7 @@ def capmodel() -> None:
 
 capmodel.add_command(backtest)
 capmodel.add_command(export)
+capmodel.add_command(freeze)
 capmodel.add_command(replay)
 
 

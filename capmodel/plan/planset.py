@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -22,6 +23,7 @@ from capmodel.errors import InputError, Problem, nearest
 from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
 from capmodel.plan.diffs import diff_frames
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.freezing import Baseline, freeze
 from capmodel.plan.sentences import headline_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from capmodel.plots import Marks
 
-__all__ = ["PlanSet", "load_plan"]
+__all__ = ["PlanSet", "load_plan", "read_document"]
 
 WRITTEN: Final = ("plan.json", "review.html", "review.md", "csv")
 """What :meth:`PlanSet.write` puts into a folder, and all that it may replace there."""
@@ -286,6 +288,10 @@ class PlanSet:
 
         documents.swap_folder(folder, fill, known=WRITTEN)
 
+    def freeze(self, *, on: date, note: str = "") -> Baseline:
+        """Return the plan frozen on a day: `Baseline.save` writes what is refused once edited."""
+        return freeze(self, on=on, note=note)
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a saved plan.
@@ -295,17 +301,15 @@ class PlanSet:
         InputError
             For a file that is no plan, or whose hash does not match its content.
         """
-        file = Path(path)
-        try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        return cls.of_document(read_document(path), where=str(path))
+
+    @classmethod
+    def of_document(cls, data: Mapping[str, Any], *, where: str) -> Self:
+        """Return the plan that a parsed plan.json holds, see :meth:`load`."""
+        if data.get("schema") != SCHEMA:
             raise InputError.of(
-                str(path), got=str(error), expected="a saved plan", do="Name a plan.json."
-            ) from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise InputError.of(
-                str(path),
-                got=f"schema {data.get('schema') if isinstance(data, dict) else None!r}",
+                where,
+                got=f"schema {data.get('schema')!r}",
                 expected=SCHEMA,
                 do="Name a plan.json of this version.",
             )
@@ -313,7 +317,7 @@ class PlanSet:
         if documents.sha256_hex(documents.canonical_json(body)) != data["hash"]:
             raise InputError(
                 Problem(
-                    where=str(path),
+                    where=where,
                     got="content that does not match its hash",
                     expected="an unedited plan",
                     do="Make the plan again from its study.",
@@ -344,6 +348,21 @@ class PlanSet:
 def load_plan(path: str | Path) -> PlanSet:
     """Read a saved plan, see :meth:`PlanSet.load`."""
     return PlanSet.load(path)
+
+
+def read_document(
+    path: str | Path, *, expected: str = "a saved plan", do: str = "Name a plan.json."
+) -> dict[str, Any]:
+    """Return the mapping that a JSON file holds."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError.of(str(path), got=str(error), expected=expected, do=do) from error
+    if not isinstance(data, dict):
+        raise InputError.of(
+            str(path), got=f"JSON that is a {type(data).__name__}", expected=expected, do=do
+        )
+    return data
 
 
 def environment() -> dict[str, str]:
