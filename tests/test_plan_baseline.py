@@ -23,13 +23,13 @@ def plans(tmp_path_factory):
 
 
 @pytest.fixture
-def saved(plans, tmp_path) -> Path:
+def saved(plans, tmp_path):
     plans.save(tmp_path / "plan.json")
     return tmp_path / "plan.json"
 
 
 @pytest.fixture
-def frozen(plans, tmp_path) -> Path:
+def frozen(plans, tmp_path):
     plans.freeze(on=AGREED, note="agreed in the review").save(tmp_path / "baseline.json")
     return tmp_path / "baseline.json"
 
