@@ -10,12 +10,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import redirect_stdout
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import stories
 from command import runner
+
+from capmodel.cli import main
 
 GROWTH = "scenarios.base.growth_yoy_x.checkouts"
 RULES = """\
@@ -39,14 +42,21 @@ def run(capsys):
     return runner(capsys)
 
 
-@pytest.fixture
-def plans(run, folder, tmp_path):
+def printed(*args: object) -> str:
+    """Return what the command prints, outside a test."""
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit, match="0"):
+        main([str(arg) for arg in args])
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def plans(folder):
     """Return what CI has: the saved base plan, frozen, and the plan of the changed study."""
-    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old, new = folder / "old.json", folder / "new.json"
     for path, settings in ((old, ()), (new, ("--set", f"{GROWTH}=1.40"))):
-        path.write_text(run("plan", folder / "study.yaml", *settings, "--format", "json").out)
-    frozen = tmp_path / "baseline.json"
-    assert run("freeze", old, "--out", frozen, "--on", "2026-09-22").code == 0
+        path.write_text(printed("plan", folder / "study.yaml", *settings, "--format", "json"))
+    frozen = folder / "baseline.json"
+    printed("freeze", old, "--out", frozen, "--on", "2026-09-22")
     return frozen, new
 
 

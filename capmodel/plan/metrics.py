@@ -36,6 +36,8 @@ class Metric:
     value: Callable[[pd.DataFrame, PlanSet], Number]
     needs: tuple[str, ...] = ()
     """Fields that must be named."""
+    absent: tuple[str, ...] = ()
+    """Fields of which no row need be there: what is counted may not occur."""
 
 
 def _total(column: str) -> Callable[[pd.DataFrame, PlanSet], Number]:
@@ -85,6 +87,8 @@ def _assumed(rows: pd.DataFrame, plan: PlanSet) -> Number:
     return float(part / total) if total else math.nan
 
 
+_FINDING: Final = ("severity", "service", "code")
+_ORDER: Final = ("item", "kind")
 _LIMIT: Final = ("scenario", "tier", "node", "limit")
 METRICS: Final[Mapping[str, Metric]] = {
     "season_usd": Metric("cost", "USD", ("scenario", "item"), _total("usd")),
@@ -101,14 +105,21 @@ METRICS: Final[Mapping[str, Metric]] = {
     "peak_p50": Metric("limits", "unit", _LIMIT, _largest("peak_p50"), ("node", "limit")),
     "binds_at_x": Metric("limits", "x today", _LIMIT, _smallest("binds_at_x")),
     "breaks_at_x": Metric("limits", "x today", _LIMIT, _smallest("breaks_at_x")),
-    "status_count": Metric("limits", "limits", (*_LIMIT, "status"), _rows, ("status",)),
-    "findings": Metric("findings", "findings", ("severity", "code", "service"), _rows),
-    "orders_usd": Metric("orders", "USD", ("item", "kind"), _total("usd")),
-    "orders_overdue": Metric("orders", "orders", ("item", "kind"), _overdue),
+    "status_count": Metric(
+        "limits", "limits", (*_LIMIT, "status"), _rows, ("status",), absent=("status",)
+    ),
+    "findings": Metric("findings", "findings", _FINDING, _rows, absent=_FINDING),
+    "orders_usd": Metric("orders", "USD", _ORDER, _total("usd"), absent=_ORDER),
+    "orders_overdue": Metric("orders", "orders", _ORDER, _overdue, absent=_ORDER),
 }
 """By name; where several rows remain, USD, nodes and pods are summed and limits' worst is taken."""
-COUNTED: Final = ("status", "severity", "code", "kind", "service")
-"""Scope that may fit no row: what is counted may be absent."""
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "status": ("GREEN", "AMBER", "RED", "GREY"),
+    "severity": ("error", "warning", "info"),
+    "kind": ("nodes", "db_class", "quota", "config", "storage"),
+}
+"""What a scope may name though no row has it."""
+NODES: Final = ("drivers", "services", "databases", "externals", "pools", "limits")
 
 
 def measure(metric: Metric, scope: Mapping[str, Any], plan: PlanSet, *, where: str) -> Number:
@@ -117,15 +128,17 @@ def measure(metric: Metric, scope: Mapping[str, Any], plan: PlanSet, *, where: s
     Raises
     ------
     InputError
-        For a scope that no row of the plan has; the nearest that one has is offered.
+        For a scope that no row of the plan can have; the nearest that one has is offered.
     """
     rows = plan.frames[metric.frame]
     wanted = dict(scope)
     if "scenario" in metric.scope:
         wanted.setdefault("scenario", MIXTURE)
-    for column, value in wanted.items():
+    for column, value in sorted(wanted.items(), key=lambda one: one[0] in metric.absent):
         known = dict.fromkeys(str(v) for v in rows[column])
-        if str(value) not in known and column not in COUNTED:
+        if column in metric.absent:
+            known |= dict.fromkeys(_words(column, plan) or (str(value),))
+        if str(value) not in known:
             close = nearest(str(value), known)
             raise InputError.of(
                 f"{where}.scope.{column}",
@@ -135,3 +148,10 @@ def measure(metric: Metric, scope: Mapping[str, Any], plan: PlanSet, *, where: s
             )
         rows = rows[rows[column].astype(str) == str(value)]
     return metric.value(rows, plan)
+
+
+def _words(column: str, plan: PlanSet) -> tuple[str, ...]:
+    """Return what a field may name beside what the rows hold; () where that is anything."""
+    if column in {"item", "service"}:
+        return tuple(name for kind in NODES for name in plan.meta["topology"][kind])
+    return WORDS.get(column, ())
