@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from capmodel.errors import CapmodelError, InputError, ModelError
     from capmodel.events import Events
     from capmodel.history import History
-    from capmodel.plan import CapacityFit, CapacityModel, PlanSet, Study, load_plan
+    from capmodel.plan import (
+        Baseline,
+        CapacityFit,
+        CapacityModel,
+        GateRules,
+        PlanSet,
+        Study,
+        load_baseline,
+        load_plan,
+    )
     from capmodel.scenario import (
         Anchor,
         CallMix,
@@ -63,6 +72,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Anchor",
     "AutoregressivePool",
+    "Baseline",
     "Batched",
     "CallMix",
     "CapacityFit",
@@ -75,6 +85,7 @@ __all__ = [
     "Events",
     "Finding",
     "Findings",
+    "GateRules",
     "GivenDemand",
     "History",
     "InputError",
@@ -100,6 +111,7 @@ __all__ = [
     "Usl",
     "__version__",
     "laws",
+    "load_baseline",
     "load_plan",
     "read_csv",
     "read_krr_csv",
@@ -112,6 +124,7 @@ __all__ = [
 _MODULE_OF: Final = {
     "Anchor": "scenario",
     "AutoregressivePool": "demand.pool",
+    "Baseline": "plan",
     "Batched": "demand",
     "CallMix": "scenario",
     "CapacityFit": "plan",
@@ -124,6 +137,7 @@ _MODULE_OF: Final = {
     "Events": "events",
     "Finding": "schema",
     "Findings": "schema",
+    "GateRules": "plan",
     "GivenDemand": "demand",
     "History": "history",
     "InputError": "errors",
@@ -147,6 +161,7 @@ _MODULE_OF: Final = {
     "Topology": "topology",
     "UnobservedComponents": "demand.adapters",
     "Usl": "usage",
+    "load_baseline": "plan",
     "load_plan": "plan",
     "read_csv": "sources",
     "read_krr_csv": "sources",

@@ -129,9 +129,23 @@ def change(path: Path, old: str, new: str) -> None:
 def test_help_names_every_command_and_the_exit_codes(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for name in ("backtest", "check", "diff", "explain", "fit", "plan", "report", "sweep"):
+    names = (
+        "backtest",
+        "check",
+        "diff",
+        "explain",
+        "fit",
+        "freeze",
+        "gate",
+        "plan",
+        "report",
+        "sweep",
+    )
+    for name in names:
         assert re.search(rf"^  {name} +\S", done.out, flags=re.MULTILINE), name
+    assert "1 a gate failed" in done.out
     assert "2 bad input" in done.out
+    assert "3 inputs stale" in done.out
     assert "70 a fault" in done.out
 
 
@@ -308,7 +322,43 @@ def test_diff_of_plans_and_of_scenarios(run: Run, study: Path, declared: Path) -
     assert (float(row["old"]), float(row["new"])) == (4275, 3855)
     inside = run("diff", declared, "--scenarios", "base,low")
     assert inside.code == 0
-    assert re.search(r"limits +core-db connections +peak_p50 +4,275 +3,135 +-1,140", inside.out)
+    assert re.search(
+        r"limits +core-db connections +peak_p50 +connections +4,275 +3,135 +-1,140", inside.out
+    )
+
+
+def test_diff_tells_several_inputs_apart_with_the_study(
+    run: Run, study: Path, declared: Path
+) -> None:
+    new = study.parent / "new.json"
+    changes = ("--set", "draws=110", "--set", "scenarios.base.lift.cyber_monday.checkouts=2.7")
+    new.write_text(run("plan", study, *changes, "--format", "json").out, encoding="utf-8")
+    lift = "scenarios.base.lift.cyber_monday.checkouts"
+    alone = run("diff", declared, new, "--format", "csv")
+    assert "unresolved, add --study" in alone.out
+    assert f"capmodel: draws: 100 → 110\ncapmodel: {lift}: 3.0 → 2.7\n" in alone.err
+    # What a plan records of its inputs goes before the study's file: no --set is repeated.
+    told = run("diff", declared, new, "--study", study, "--format", "csv")
+    rows = {(r["key"], r["metric"]): r["cause"] for r in csv.DictReader(io.StringIO(told.out))}
+    assert rows["base core-db connections", "peak_p50"] == lift
+    change(study.parent / "topology.yaml", "max_connections: 4000", "max_connections: 5000")
+    other = run("diff", declared, new, "--study", study, "--format", "csv")
+    assert other.code == 2
+    assert "whose plan differs from NEW" in other.err
+
+
+def test_diff_of_two_studies_is_doubted(run: Run, study: Path, declared: Path) -> None:
+    topology = study.parent / "topology.yaml"
+    text = topology.read_text(encoding="utf-8")
+    for name in ("checkout-api", "account-service", "ledger", "core-db"):
+        text = text.replace(name, f"{name}-2")
+    topology.write_text(text, encoding="utf-8")
+    new = study.parent / "new.json"
+    new.write_text(run("plan", study, "--format", "json").out, encoding="utf-8")
+    done = run("diff", declared, new, "--format", "md")
+    doubt = "the plans share 1 of 5 nodes: are they of one study?"
+    assert f"capmodel: warning: {doubt}" in done.err
+    assert f"- {doubt}" in done.out.splitlines()
 
 
 def test_report_writes_html_and_markdown(run: Run, declared: Path, tmp_path: Path) -> None:
@@ -467,6 +517,9 @@ def test_somebody_else_s_folder_is_left_alone(run: Run, study: Path) -> None:
         (["diff", "PLAN"], ["OLD NEW"]),
         (["diff", "PLAN", "PLAN", "--scenarios", "base,low"], ["OLD NEW"]),
         (["diff", "PLAN", "--scenarios", "base"], ["two names"]),
+        (["diff", "PLAN", "PLAN", "--set", "seed=8"], ["add --study"]),
+        (["gate", "PLAN"], ["--rules"]),
+        (["freeze", "PLAN", "--out", "x.json"], ["--on"]),
         (["diff", "PLAN", "--scenarios", "base,lou"], ['Did you mean "low"?']),
         (["report", "PLAN", "--out", "q4.pdf"], [".html or .md"]),
         (["report", "PLAN"], ["--out"]),

@@ -6,7 +6,6 @@ its money; the other stories come with the parts that they need.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -289,72 +288,3 @@ def test_a5_ranks_the_smaller_pool_against_class_and_proxy(connections_plan, tmp
     after = Study.read(stories.connections_before_cpu(tmp_path, checkout_pool=10)).plan()
     row = limit_row(after, "connections")
     assert (row["peak_p50"], row["status"]) == (3075, "GREEN")
-
-
-# A10. The pull request that changes November: determinism, nodes and money
-
-
-@pytest.fixture(scope="module")
-def proportional_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("proportional")
-    stories.proportional_pool(folder)
-    return folder
-
-
-def one(plan: PlanSet, frame: str, **wanted: str) -> pd.Series:
-    rows = plan.to_frame(frame)
-    for column, value in wanted.items():
-        rows = rows[rows[column] == value]
-    assert len(rows) == 1
-    return rows.iloc[0]
-
-
-def test_a10_a_higher_growth_changes_nodes_money_and_quota(proportional_dir):
-    path = proportional_dir / "study.yaml"
-    old = Study.read(path).plan()
-    new = Study.read(path, overrides={"scenarios.base.growth_yoy_x.checkouts": "1.40"}).plan()
-    nodes = [one(p, "nodes", scenario="base", pool="general")["required"] for p in (old, new)]
-    assert nodes == [90, 102]
-    usd = [one(p, "cost", scenario="base", item="general")["usd"] for p in (old, new)]
-    assert usd[1] - usd[0] == Decimal("8460.29")
-    assert float((usd[1] - usd[0]) / usd[0]) == pytest.approx(0.133, abs=5e-4)
-    rps = [season(p).loc["credit-bureau", "peak_p50"] for p in (old, new)]
-    assert rps == pytest.approx([84.00, 94.08], rel=1e-9)
-    changed = new.diff(old)
-    row = changed[(changed["frame"] == "nodes") & (changed["key"] == "base general")].iloc[0]
-    assert (row["old"], row["new"], row["delta"]) == (90, 102, 12)
-    # Only what changed is listed: the other scenarios need what they needed (their risk changes,
-    # for more is ordered).
-    others = changed[changed["key"].str.contains(r"\b(?:low|high)\b", regex=True)]
-    assert set(others["metric"]) <= {"p_any_after_orders"}
-    assert old.diff(Study.read(path).plan()).empty
-
-
-@pytest.mark.slow
-def test_a10_the_same_study_gives_the_same_bytes(clean_study, clean_plan, tmp_path, capsys):
-    assert clean_study.plan().to_json() == clean_plan.to_json()
-    with pytest.raises(SystemExit, match="0"):
-        main(["plan", str(clean_study._path), "--out", str(tmp_path / "review")])
-    capsys.readouterr()
-    written = (tmp_path / "review" / "plan.json").read_text(encoding="utf-8")
-    assert written == clean_plan.to_json()
-    assert PlanSet.load(tmp_path / "review" / "plan.json").to_json() == written
-
-
-@pytest.mark.slow
-def test_a10_row_order_changes_nothing_and_one_value_changes_the_hash(
-    clean_dir, clean_plan, tmp_path
-):
-    rows = pd.read_parquet(clean_dir / "history.parquet")
-    shuffled = rows.sample(frac=1.0, random_state=3)
-    assert hash_with(shuffled, clean_dir, tmp_path / "shuffled") == clean_plan.hash
-    changed = rows.assign(per_min=rows["per_min"] * (1 + 0.001 * (rows.index == 20_000)))
-    assert hash_with(changed, clean_dir, tmp_path / "changed") != clean_plan.hash
-
-
-def hash_with(rows: pd.DataFrame, source: Path, folder: Path) -> str:
-    folder.mkdir()
-    rows.to_parquet(folder / "history.parquet", index=False)
-    for name in ("study.yaml", "topology.yaml"):
-        (folder / name).write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
-    return Study.read(folder / "study.yaml").plan().hash

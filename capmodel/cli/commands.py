@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from capmodel.cli.backtests import backtest
+from capmodel.cli.diffing import diff
 from capmodel.cli.exporting import export
+from capmodel.cli.freezing import freeze
+from capmodel.cli.gating import gate
 from capmodel.cli.options import (
     PLAN,
     SCENARIO,
@@ -46,8 +49,8 @@ REPORTS: Final = (".html", ".md")
 EPILOG: Final = """\
 \b
 Results go to standard output, messages to standard error.
-Exit codes: 0 done, 2 bad input or arguments, 70 a fault of capmodel, 130 interrupted;
-1 is kept for gates, which no command has yet.
+Exit codes: 0 done, 1 a gate failed, 2 bad input or arguments, 3 inputs stale,
+70 a fault of capmodel, 130 interrupted.
 \b
 Example: capmodel plan data/fixtures/shop/study.yaml --out review/
 """
@@ -68,7 +71,10 @@ def capmodel() -> None:
 
 
 capmodel.add_command(backtest)
+capmodel.add_command(diff)
 capmodel.add_command(export)
+capmodel.add_command(freeze)
+capmodel.add_command(gate)
 capmodel.add_command(replay)
 
 
@@ -244,35 +250,6 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415  only when there is something to show
 
     return pd.DataFrame(list(rows.values()))
-
-
-@capmodel.command(short_help="Compare two plans, or two scenarios.")
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--scenarios",
-    metavar="NAME,NAME",
-    help="Compare two scenarios of one plan instead of two plans.  [default: none]",
-)
-@format_option("every column")
-@debug_option
-def diff(old: Path, new: Path | None, scenarios: str | None, form: Format) -> None:
-    """Print what changed from plan OLD to plan NEW, or between two scenarios of one plan."""
-    if (new is None) == (scenarios is None):
-        message = "name two plans (OLD NEW), or one plan and --scenarios NAME,NAME"
-        raise click.UsageError(message)
-    if new is not None:
-        frame = read_plan(new).diff(read_plan(old))
-    else:
-        names = [part.strip() for part in cast("str", scenarios).split(",")]
-        if len(names) != 2:  # noqa: PLR2004  a comparison has two sides
-            message = f"--scenarios takes two names with a comma between, not {scenarios!r}"
-            raise click.UsageError(message)
-        frame = read_plan(old).diff(*names)
-    if frame.empty and form in {"table", "md"}:
-        say("no differences")
-    else:
-        say(in_format(frame, form))
 
 
 @capmodel.command(short_help="Write a saved plan as HTML or Markdown.")

@@ -4,8 +4,9 @@
 code      meaning
 ========  ====================================================================
 0         done
-1         a gate failed (no command uses it yet)
+1         a gate failed, whether or not inputs are stale
 2         bad input or arguments: the user's move
+3         inputs are stale, and no gate failed
 70        a fault of capmodel: ours
 130       interrupted
 ========  ====================================================================

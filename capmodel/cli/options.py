@@ -89,7 +89,7 @@ def read_study(path: Path, settings: Sequence[str]) -> Study:
 
 
 def read_plan(path: Path) -> PlanSet:
-    """Return a saved plan: the file, or the folder that holds its plan.json."""
-    from capmodel.plan import PlanSet  # noqa: PLC0415  pandas
+    """Return a saved plan: the file, the folder that holds its plan.json, or a baseline."""
+    from capmodel.plan.baseline import load_plan_or_baseline  # noqa: PLC0415  pandas
 
-    return PlanSet.load(path / "plan.json" if path.is_dir() else path)
+    return load_plan_or_baseline(path / "plan.json" if path.is_dir() else path)

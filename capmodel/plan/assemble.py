@@ -42,6 +42,7 @@ from capmodel.plan.frames_supply import (
     services_frame,
     sizing_frame,
 )
+from capmodel.plan.made_from import catalog_record, events_digest
 from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.scenarios import stated_fields
@@ -167,6 +168,9 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
         ],
         "inputs": {**fit.inputs, **recommendation_digests(request)},
         "topology": solved.estate.topology.model_dump(mode="json", by_alias=True),
+        "catalog": catalog_record(solved),
+        "events": events_digest(fit.events),
+        "input_days": {name: day.isoformat() for name, day in fit.input_days.items()},
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
         "notes": dict(notes),
     }

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-__all__ = ["diff_frames"]
+__all__ = ["COLUMNS", "Figure", "diff_frames", "figures", "is_number", "same", "worse_status"]
 
 KEYS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "limits": (
@@ -30,7 +30,29 @@ KEYS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 """Frame to its key columns and the figures that are compared."""
 RELATIVE: Final = 1e-6
 """Files hold nine digits, and machines differ in the last ones: less is no change [ratio]."""
-COLUMNS: Final = ["frame", "key", "metric", "old", "new", "delta", "delta_ratio"]
+COLUMNS: Final = (
+    "frame", "key", "metric", "unit", "old", "new", "delta", "delta_x", "status_old", "status_new",
+    "cause",
+)  # fmt: skip
+METRIC_UNITS: Final[Mapping[str, str]] = {
+    "usd": "USD",
+    "required": "nodes",
+    "replicas_needed": "pods",
+    "connections_p50": "connections",
+    "binds_at_x": "x today",
+    "utilization_p50": "ratio",
+    "p_saturate": "ratio",
+    "risk": "ratio",
+    "p_any": "ratio",
+    "p_any_after_orders": "ratio",
+}
+OWN_UNIT: Final = ("hard", "peak_p50", "peak_p95")
+"""Figures in the unit that their row names."""
+STATUSES: Final = ("GREEN", "AMBER", "RED")
+QUANTITY_UNITS: Final = {"per_min": "1/min", "rps": "1/s"}
+
+Figure = tuple[str, str, str]
+"""(frame, key, metric)."""
 
 
 def diff_frames(old: Mapping[str, pd.DataFrame], new: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -42,12 +64,55 @@ def diff_frames(old: Mapping[str, pd.DataFrame], new: Mapping[str, pd.DataFrame]
     for name, (keys, metrics) in KEYS.items():
         before, after = _rows(old.get(name), keys), _rows(new.get(name), keys)
         for key in sorted(set(before) | set(after)):
+            one, other = before.get(key, {}), after.get(key, {})
+            statuses = tuple(_status(row) for row in (one, other))
             for metric in metrics:
-                a = before.get(key, {}).get(metric)
-                b = after.get(key, {}).get(metric)
-                if not _same(a, b):
-                    rows.append((name, " ".join(k for k in key if k), metric, a, b, *_change(a, b)))
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+                a, b = one.get(metric), other.get(metric)
+                if not same(a, b):
+                    words = (name, _words(key), metric, _unit(metric, other or one))
+                    rows.append((*words, a, b, *_change(a, b), *statuses, ""))
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+
+
+def figures(frames: Mapping[str, pd.DataFrame]) -> dict[Figure, Any]:
+    """Return every figure that a diff compares, by frame, key and metric."""
+    return {
+        (name, _words(key), metric): row.get(metric)
+        for name, (keys, metrics) in KEYS.items()
+        for key, row in _rows(frames.get(name), keys).items()
+        for metric in metrics
+    }
+
+
+def worse_status(old: str, new: str) -> bool:
+    """Return whether a status is worse than before; evidence that is lost is worse than any.
+
+    Examples
+    --------
+    >>> worse_status("GREEN", "AMBER"), worse_status("RED", "AMBER"), worse_status("RED", "GREY")
+    (True, False, True)
+    """
+    if "GREY" in {old, new}:
+        return new == "GREY" != old or (old == "GREY" and new in {"AMBER", "RED"})
+    return STATUSES.index(new) > STATUSES.index(old)
+
+
+def _words(key: tuple[str, ...]) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _status(row: Mapping[str, Any]) -> str | None:
+    status = row.get("status")
+    return status if isinstance(status, str) else None
+
+
+def _unit(metric: str, row: Mapping[str, Any]) -> str:
+    if metric in OWN_UNIT:
+        unit = row.get("unit", row.get("quantity"))
+        return QUANTITY_UNITS.get(str(unit), str(unit)) if isinstance(unit, str) else ""
+    if metric == "count":
+        return "nodes" if row.get("kind") == "nodes" else "instances"
+    return METRIC_UNITS.get(metric, "")
 
 
 def _rows(
@@ -69,7 +134,8 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Return whether two figures are the same, up to what nine digits can tell."""
     if _missing(a) or _missing(b):
         return _missing(a) and _missing(b)
     if isinstance(a, int | float) and isinstance(b, int | float):
@@ -77,12 +143,13 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a figure can be subtracted."""
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _change(a: Any, b: Any) -> tuple[Any, Any]:
-    if _missing(a) or _missing(b) or not (_is_number(a) and _is_number(b)):
+    if _missing(a) or _missing(b) or not (is_number(a) and is_number(b)):
         return None, None
     exact = isinstance(a, Decimal) or isinstance(b, Decimal)
     delta = Decimal(str(b)) - Decimal(str(a)) if exact else b - a

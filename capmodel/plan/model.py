@@ -7,10 +7,9 @@ orchestrates the layers below and computes nothing of its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from capmodel.capacity.loads import CallRatio
 from capmodel.capacity.use import POD_RESOURCES
@@ -21,13 +20,9 @@ from capmodel.history import History
 from capmodel.peaks import PeakFit, fit_peaks
 from capmodel.peaks.imbalance import ImbalanceFit, fit_imbalance
 from capmodel.plan.calls import carried_calls, fit_calls
+from capmodel.plan.made_from import input_days, input_digests
 from capmodel.plan.make import make_plan
-from capmodel.plan.observations import (
-    check_observations,
-    digest_of,
-    digest_of_rows,
-    split_observations,
-)
+from capmodel.plan.observations import check_observations, split_observations
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.plan.suspects import history_findings
 from capmodel.plan.today import RootToday, declared_today, measured_today
@@ -75,6 +70,8 @@ class CapacityFit:
     """Services with calls whose own history is forecast beside the top-down figure."""
     imbalance: ImbalanceFit = field(default_factory=lambda: ImbalanceFit(()))
     """Hottest pod, zone and reader against the mean, where series per unit were given."""
+    input_days: Mapping[str, date] = field(default_factory=dict)
+    """Last local day of each input that has days."""
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -153,6 +150,14 @@ class CapacityFit:
         )
         return make_plan(self, request)
 
+    def with_topology(self, topology: Topology) -> CapacityFit:
+        """Return this fit on another topology; one without history is declared anew."""
+        if self.last_day is not None:
+            return replace(self, topology=topology)
+        given = self.demand if isinstance(self.demand, GivenDemand) else None
+        model = CapacityModel(topology=topology, events=self.events, given=given)
+        return model.declare(business_tz=self.business_tz)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CapacityModel:
@@ -214,6 +219,7 @@ class CapacityModel:
         peaks = self._peaks(topology, fine, calls)
         imbalance = ImbalanceFit(()) if units is None else fit_imbalance(units)
         fitted = demand.services if isinstance(demand, DemandFit) else ()
+        days = input_days(history, fine)
         return CapacityFit(
             topology=topology,
             events=self.events,
@@ -223,12 +229,13 @@ class CapacityModel:
             peaks=peaks,
             calls=calls,
             today=measured_today(topology, clean, fine, peaks=peaks, events=self.events),
-            last_day=_last_local_day(history),
+            last_day=days["history"],
+            input_days=days,
             findings=findings
             + Findings((*call_findings, *demand_findings, *usage_findings))
             + _burst_findings(topology, peaks, self.given)
             + imbalance.findings,
-            inputs=_digests(history, fine, observations, units),
+            inputs=input_digests(history, fine, observations, units),
             owns=tuple(n for n in fitted if topology.calls_of(n)),
             imbalance=imbalance,
         )
@@ -331,22 +338,6 @@ class CapacityModel:
         return fitted.with_declared(declared)
 
 
-def _digests(
-    history: History,
-    fine: History | None,
-    observations: pd.DataFrame | None,
-    units: pd.DataFrame | None,
-) -> dict[str, str]:
-    """Return the digest of each input that was given."""
-    given = {
-        "history": history.digest(),
-        "fine": None if fine is None else fine.digest(),
-        "observations": None if observations is None else digest_of(observations),
-        "units": None if units is None else digest_of_rows(units),
-    }
-    return {name: digest for name, digest in given.items() if digest is not None}
-
-
 def _require_history(history: object) -> None:
     """Refuse a frame where a validated history is wanted."""
     if not isinstance(history, History):
@@ -367,11 +358,6 @@ def _burst_findings(topology: Topology, peaks: PeakFit, given: GivenDemand | Non
     declared = {n for n, d in topology.drivers.items() if d.today_per_min is not None}
     declared |= {n for n, s in topology.services.items() if s.today_rps is not None}
     return Findings(tuple(f for f in peaks.notes if f.service not in declared - covered))
-
-
-def _last_local_day(history: History) -> date:
-    last: datetime = history.end.astype("datetime64[s]").item() - timedelta(seconds=1)
-    return last.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(history.business_tz)).date()
 
 
 def own_drivers(history: History) -> Topology:

@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,17 +20,24 @@ import pandas as pd
 from capmodel import documents
 from capmodel.capacity.curves import curve_from_dict, sweep_points
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.plan.causes import explained_diff
+from capmodel.plan.changes import changed_inputs, changes_frame, mismatch
 from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
 from capmodel.plan.diffs import diff_frames
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.freezing import Baseline, freeze
+from capmodel.plan.gates import GateResult, apply_gates
+from capmodel.plan.rules import GateRules
 from capmodel.plan.sentences import headline_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from capmodel.plan.model import CapacityFit
+    from capmodel.plan.study import Study
     from capmodel.plots import Marks
 
-__all__ = ["PlanSet", "load_plan"]
+__all__ = ["PlanSet", "load_plan", "read_document"]
 
 WRITTEN: Final = ("plan.json", "review.html", "review.md", "csv")
 """What :meth:`PlanSet.write` puts into a folder, and all that it may replace there."""
@@ -151,21 +159,67 @@ class PlanSet:
         columns = ["node", "limit", "x", "usage", "unit", "hard", "utilization", "status"]
         return pd.DataFrame(rows, columns=columns)
 
-    def diff(self, old: str | PlanSet, new: str | PlanSet | None = None) -> pd.DataFrame:
+    def diff(
+        self,
+        old: str | PlanSet,
+        new: str | PlanSet | None = None,
+        *,
+        fit: CapacityFit | None = None,
+        study: Study | None = None,
+    ) -> pd.DataFrame:
         """Return what differs between two scenarios of this plan, or from an older plan.
+
+        Each row of a comparison with an older plan names the input that moved it. Where several
+        inputs differ, this plan is made again with one of them swapped back at a time.
 
         Parameters
         ----------
         old, new
             Two scenario names; or an older plan alone, which this one is compared with.
+        fit, study
+            What this plan was made from, to tell several changed inputs apart.
+
+        Raises
+        ------
+        InputError
+            For an unknown scenario, and for a fit or study that does not give this plan.
         """
         if isinstance(old, PlanSet):
-            return diff_frames(old.frames, self.frames)
+            return explained_diff(old, self, fit=fit, study=study)
         if not isinstance(new, str):
             raise InputError.of(
                 "diff", got=repr(new), expected="two scenario names", do='diff("base", "high")'
             )
         return diff_frames(self._only(old), self._only(new))
+
+    def changed_inputs(self, old: PlanSet) -> pd.DataFrame:
+        """Return which inputs differ from an older plan: field, both values, whether it swaps."""
+        return changes_frame(changed_inputs(old, self))
+
+    def change_comment(
+        self, old: PlanSet, *, changes: pd.DataFrame | None = None, gates: GateResult | None = None
+    ) -> str:
+        """Return what changed from an older plan as a comment of at most 60 lines of Markdown.
+
+        Parameters
+        ----------
+        old
+            The older plan.
+        changes
+            Rows of :meth:`diff`, where they are known; None: they are made.
+        gates
+            What gate rules said; None: none were applied.
+        """
+        from capmodel import report  # noqa: PLC0415
+
+        doubt = mismatch(old, self)
+        return report.change_comment(
+            self.diff(old) if changes is None else changes,
+            title=f"{self.meta['title']}: what changed",
+            inputs=self.changed_inputs(old),
+            gates=None if gates is None else gates.frame,
+            lead=[*([gates.headline()] if gates else []), *([doubt] if doubt else [])],
+        )
 
     def _only(self, scenario: str) -> dict[str, pd.DataFrame]:
         if scenario not in (*self.scenarios, MIXTURE):
@@ -286,6 +340,36 @@ class PlanSet:
 
         documents.swap_folder(folder, fill, known=WRITTEN)
 
+    def gate(
+        self,
+        rules: GateRules | str | Path,
+        *,
+        baseline: PlanSet | None = None,
+        as_of: date | None = None,
+    ) -> GateResult:
+        """Return what gate rules (or the file that holds them) say about this plan.
+
+        Parameters
+        ----------
+        rules
+            The rules, see :class:`capmodel.plan.rules.GateRules`.
+        baseline
+            The plan that changes are counted from.
+        as_of
+            The day on which inputs must be fresh and waivers valid; None: the plan's own.
+
+        Raises
+        ------
+        InputError
+            For unknown metrics and scopes, and for rules on a change without a baseline.
+        """
+        known = rules if isinstance(rules, GateRules) else GateRules.read(rules)
+        return apply_gates(self, known, baseline=baseline, as_of=as_of)
+
+    def freeze(self, *, on: date, note: str = "") -> Baseline:
+        """Return the plan frozen on a day: `Baseline.save` writes what is refused once edited."""
+        return freeze(self, on=on, note=note)
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a saved plan.
@@ -295,17 +379,15 @@ class PlanSet:
         InputError
             For a file that is no plan, or whose hash does not match its content.
         """
-        file = Path(path)
-        try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        return cls.of_document(read_document(path), where=str(path))
+
+    @classmethod
+    def of_document(cls, data: Mapping[str, Any], *, where: str) -> Self:
+        """Return the plan that a parsed plan.json holds, see :meth:`load`."""
+        if data.get("schema") != SCHEMA:
             raise InputError.of(
-                str(path), got=str(error), expected="a saved plan", do="Name a plan.json."
-            ) from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise InputError.of(
-                str(path),
-                got=f"schema {data.get('schema') if isinstance(data, dict) else None!r}",
+                where,
+                got=f"schema {data.get('schema')!r}",
                 expected=SCHEMA,
                 do="Name a plan.json of this version.",
             )
@@ -313,7 +395,7 @@ class PlanSet:
         if documents.sha256_hex(documents.canonical_json(body)) != data["hash"]:
             raise InputError(
                 Problem(
-                    where=str(path),
+                    where=where,
                     got="content that does not match its hash",
                     expected="an unedited plan",
                     do="Make the plan again from its study.",
@@ -344,6 +426,21 @@ class PlanSet:
 def load_plan(path: str | Path) -> PlanSet:
     """Read a saved plan, see :meth:`PlanSet.load`."""
     return PlanSet.load(path)
+
+
+def read_document(
+    path: str | Path, *, expected: str = "a saved plan", do: str = "Name a plan.json."
+) -> dict[str, Any]:
+    """Return the mapping that a JSON file holds."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError.of(str(path), got=str(error), expected=expected, do=do) from error
+    if not isinstance(data, dict):
+        raise InputError.of(
+            str(path), got=f"JSON that is a {type(data).__name__}", expected=expected, do=do
+        )
+    return data
 
 
 def environment() -> dict[str, str]:

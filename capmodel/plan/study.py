@@ -208,6 +208,8 @@ class Study(_Spec):
     """What tools that look back recommend, to be set beside what the season needs."""
 
     _path: Path = PrivateAttr(default=Path())
+    _catalog: Catalog | None = PrivateAttr(default=None)
+    """Prices and shapes instead of those that the files hold."""
 
     @model_validator(mode="after")
     def _season_inside(self) -> Self:
@@ -335,6 +337,8 @@ class Study(_Spec):
 
     def read_catalog(self) -> Catalog:
         """Return the built-in catalog of the region with the study's overlay."""
+        if self._catalog is not None:
+            return self._catalog
         catalog = Catalog.builtin(self.catalog.region)
         overlay = self.catalog.overlay
         return catalog.with_overlay(self._at(overlay)) if overlay else catalog
@@ -398,10 +402,10 @@ class Study(_Spec):
             events = event.added_to(events)
         return events
 
-    def fit(self) -> CapacityFit:
-        """Read the past and fit everything that the study leaves to history."""
+    def fit(self, *, topology: Topology | None = None) -> CapacityFit:
+        """Read the past and fit everything that the study (or another topology) leaves to it."""
         base, fine = self.read_history()
-        topology = self.read_topology()
+        topology = topology or self.read_topology()
         as_of = self.as_of or self.horizon.start
         first_year = base.start.astype(object).year if base is not None else as_of.year - 1
         events = self.make_events(first_year)
@@ -427,6 +431,12 @@ class Study(_Spec):
             return self.also
         services = len(topology.services)
         return tuple(part for part in PARTS if services <= MOST_SERVICES.get(part, services))
+
+    def with_catalog(self, catalog: Catalog) -> Self:
+        """Return a copy that plans with these prices and shapes."""
+        copy = self.model_copy()
+        copy._catalog = catalog  # noqa: SLF001  our own private attribute
+        return copy
 
     def plan(self, fit: CapacityFit | None = None) -> PlanSet:
         """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""

@@ -1,4 +1,4 @@
-"""A plan for its readers: one HTML file, a Markdown summary, a folder of CSV files.
+"""A plan for its readers: an HTML file, a Markdown summary, CSV files, a comment on a change.
 
 Reports take the plan's frames, sentences and provenance. They choose, order and write out; every
 number that they show stands in a frame, apart from sums of money columns and counts of rows.
@@ -6,8 +6,9 @@ number that they show stands in a frame, apart from sums of money columns and co
 
 from __future__ import annotations
 
+from capmodel.report.comment import change_comment
 from capmodel.report.csvs import write_csvs
 from capmodel.report.markdown import to_markdown
 from capmodel.report.page import to_html
 
-__all__ = ["to_html", "to_markdown", "write_csvs"]
+__all__ = ["change_comment", "to_html", "to_markdown", "write_csvs"]

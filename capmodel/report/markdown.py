@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from capmodel.plots import Marks
 
-__all__ = ["to_markdown"]
+__all__ = ["escape", "to_markdown"]
 
 _SENTENCES: Final = 6
 _ORDERS: Final = 8
@@ -67,10 +67,10 @@ def to_markdown(  # noqa: PLR0913  named parts of a report
 
 
 def _summary(material: Material) -> list[str]:
-    lines = [f"# {_escape(material.title)}", ""]
+    lines = [f"# {escape(material.title)}", ""]
     if "as_of" in material.provenance:
-        lines += [f"As of {_escape(material.provenance['as_of'])}.", ""]
-    lines += [f"- {_escape(sentence)}" for sentence in material.headline[:_SENTENCES]]
+        lines += [f"As of {escape(material.provenance['as_of'])}.", ""]
+    lines += [f"- {escape(sentence)}" for sentence in material.headline[:_SENTENCES]]
     lines += _rest(len(material.headline), _SENTENCES, "sentences")
     lines += ["", "## The ask", "", *_orders(material)]
     lines += ["", "## What breaks first", "", *_ladder(material)]
@@ -144,14 +144,14 @@ def _details(material: Material) -> list[str]:
     lines: list[str] = []
     for part in _DETAILS:
         section = part(material)
-        lines += ["", f"<details><summary>{_escape(section.title)}</summary>", ""]
+        lines += ["", f"<details><summary>{escape(section.title)}</summary>", ""]
         note = material.notes.get(section.anchor, "")
-        lines += [_escape(note), ""] if note else []
+        lines += [escape(note), ""] if note else []
         for block in section.blocks:
             if isinstance(block, Table):
-                lines += [f"**{_escape(block.caption)}**", "", *_table(block), ""]
+                lines += [f"**{escape(block.caption)}**", "", *_table(block), ""]
             elif isinstance(block, Note):
-                lines += [_escape(block.text), ""]
+                lines += [escape(block.text), ""]
         lines.append("</details>")
     return lines
 
@@ -159,7 +159,7 @@ def _details(material: Material) -> list[str]:
 def _table(shown: Table) -> list[str]:
     if not shown.rows:
         return ["No rows."]
-    heads = [_escape(f"{c.title} [{c.unit}]" if c.unit else c.title) for c in shown.columns]
+    heads = [escape(f"{c.title} [{c.unit}]" if c.unit else c.title) for c in shown.columns]
     rows = (*shown.rows, *shown.more)
     lines = [
         f"| {' | '.join(heads)} |",
@@ -173,10 +173,11 @@ def _table(shown: Table) -> list[str]:
 
 
 def _text(cell: Cell) -> str:
-    return _escape(" ".join(cell.text.split()))
+    return escape(" ".join(cell.text.split()))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return text on one line in which nothing is markup."""
     text = " ".join(str(text).split())
     for character, written in _ESCAPES:
         text = text.replace(character, written)

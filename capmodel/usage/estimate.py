@@ -52,6 +52,8 @@ LITTLE_R2: Final = 0.25
 ORDINARY_NOISE: Final = 0.05
 """… if it scatters by more than an ordinary minute's noise, which alone may hide a narrow load."""
 
+_R2_DECIMALS: Final = 9
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
@@ -293,7 +295,8 @@ def _r2(y: np.ndarray, fit: RobustFit, *, among: np.ndarray) -> float:
     middle = np.average(y, weights=weights)
     total = float(np.sum(weights * (y - middle) ** 2))
     left = float(np.sum(weights * (y - fit.fitted) ** 2))
-    return 1 - left / total if total > 0 else float("nan")
+    # Of two sums that are nearly equal the last digits are rounding, which machines do differently.
+    return round(1 - left / total, _R2_DECIMALS) if total > 0 else float("nan")
 
 
 def top_excess(
