@@ -77,13 +77,13 @@ def real() -> Iterator[tuple[str, DecisionBacktest]]:
         yield name, decide(hourly(name, days, cube), seasons=seasons, events=events, risk=RISK)
 
 
-def planted(seed: int, luck: float, *, draws: int) -> SeasonDecision:
+def planted(seed: int, luck: float, *, draws: int, risk: float = RISK) -> SeasonDecision:
     """Return the decision on one planted season."""
     fleet = planted_season(seed, luck=luck)
     season = Origin(cut=TRAIN_END.astype(dt.date), start=SEASON[0].astype(dt.date),
                     end=SEASON[1].astype(dt.date))  # fmt: skip
     (decision,) = decide(
-        history(fleet), seasons=[season], events=calendar(), risk=RISK, draws=draws, seed=seed
+        history(fleet), seasons=[season], events=calendar(), risk=risk, draws=draws, seed=seed
     ).decisions
     return decision
 
