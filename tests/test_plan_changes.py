@@ -163,6 +163,25 @@ def test_efficiency_from_before_the_end_of_the_history_may_count_twice() -> None
     assert told.startswith("scenario s0: from 2026-09-20,")
 
 
+@pytest.mark.slow
+def test_right_sizes_and_the_event_hour_count_the_cores_of_the_peak() -> None:
+    """The season's only big day is the third; from then on pods burn a fifth less."""
+    known = PROPORTIONAL.replace("max: 2000", "max: 2000, today: 336")
+    known = known.replace("1.26}}", "1.26}, memory_gib: {per_pod: 1, per_request: 0.1}}")
+    made = fit(known)
+    parts = ["rightsizing", "event_hour"]
+    saved = ([], [{**SAVED, "from": "2026-11-03"}], [SAVED])
+    today, less, whole = (
+        plan({"launches": [LAUNCH], "efficiency": change}, made=made, also=parts)
+        for change in saved
+    )
+    for name in parts:
+        assert not today.to_frame(name).equals(less.to_frame(name))
+        pd.testing.assert_frame_equal(less.to_frame(name), whole.to_frame(name))
+    assert "efficiency_at_the_peak" in less.to_frame("findings")["code"].tolist()
+    assert "efficiency_at_the_peak" not in whole.to_frame("findings")["code"].tolist()
+
+
 # ---- prices ------------------------------------------------------------------------------------
 
 OFFER = {"type": "m6i.4xlarge", "as_of": "2026-09-10", "source": "offer of 2026-09-10"}
