@@ -45,7 +45,7 @@ from capmodel.plan.frames_supply import (
 from capmodel.plan.made_from import catalog_record, events_digest
 from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
-from capmodel.plan.scenarios import at_peak, stated_fields
+from capmodel.plan.scenarios import at_peak
 from capmodel.plan.supply import make_supply
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             {
                 "name": scenario.name,
                 "weight": float(weight),
-                "assumptions": stated_fields(scenario),
+                "assumptions": scenario.as_stated().model_dump(mode="json", by_alias=True),
             }
             for scenario, weight in zip(request.scenarios, request.weights, strict=True)
         ],

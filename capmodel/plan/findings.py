@@ -53,7 +53,7 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
             today = catalog.db_class(declared.engine, declared.db_class)
             rows += [today, need.ordered]
     used = {row.key for row in rows}
-    return [*rows, *(row for (_, key), row in solved.prices.items() if key in used)]
+    return [*rows, *(row for (_, key), row in solved.prices.rows.items() if key in used)]
 
 
 def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:

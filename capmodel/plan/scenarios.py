@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from capmodel.plan.request import PlanRequest
     from capmodel.topology import Topology
 
-__all__ = ["Assumed", "assume", "at_peak", "cores_of", "mix_of", "stated_fields"]
+__all__ = ["Assumed", "assume", "at_peak", "cores_of", "mix_of"]
 
 ADDITIVE = ("launches", "pushes", "onboarding")
 
@@ -138,10 +138,3 @@ def at_peak(solved: Solved) -> Solved:
             if weight > 0
         )
     return replace(solved, estate=estate_under(solved.estate, state))
-
-
-def stated_fields(scenario: Scenario) -> dict[str, Any]:
-    """Return a scenario's fields as they were stated, as plain values, empty lists left out."""
-    fields = scenario.as_stated().model_dump(mode="json", by_alias=True)
-    lists = {"anchor", "launches", "pushes", "onboarding", "mix", "price"}
-    return {name: value for name, value in fields.items() if value or name not in lists}
