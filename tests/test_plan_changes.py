@@ -18,6 +18,7 @@ from capmodel.cost import cents
 from capmodel.errors import InputError
 from capmodel.events import Events
 from capmodel.plan import CapacityFit, CapacityModel, PlanSet, Study
+from capmodel.plan.causes import explained_diff
 from capmodel.topology import Topology
 
 SAVED = {"pool": "general", "cores_x": 0.8, "source": "load test 2026-08"}
@@ -161,6 +162,25 @@ def test_efficiency_from_before_the_end_of_the_history_may_count_twice() -> None
     found = plan({"efficiency": saved}, made=known).to_frame("findings").set_index("code")
     told = str(found.loc["efficiency_in_history", "message"])
     assert told.startswith("scenario s0: from 2026-09-20,")
+
+
+@pytest.mark.slow
+def test_right_sizes_and_the_event_hour_count_the_cores_of_the_peak() -> None:
+    """The season's only big day is the third; from then on pods burn a fifth less."""
+    known = PROPORTIONAL.replace("max: 2000", "max: 2000, today: 336")
+    known = known.replace("1.26}}", "1.26}, memory_gib: {per_pod: 1, per_request: 0.1}}")
+    made = fit(known)
+    parts = ["rightsizing", "event_hour"]
+    saved: list[list[dict[str, Any]]] = [[], [{**SAVED, "from": "2026-11-03"}], [SAVED]]
+    today, less, whole = (
+        plan({"launches": [LAUNCH], "efficiency": change}, made=made, also=parts)
+        for change in saved
+    )
+    for name in parts:
+        assert not today.to_frame(name).equals(less.to_frame(name))
+        pd.testing.assert_frame_equal(less.to_frame(name), whole.to_frame(name))
+    assert "efficiency_at_the_peak" in less.to_frame("findings")["code"].tolist()
+    assert "efficiency_at_the_peak" not in whole.to_frame("findings")["code"].tolist()
 
 
 # ---- prices ------------------------------------------------------------------------------------
@@ -315,3 +335,18 @@ def test_what_is_added_is_named_where_a_load_is_explained() -> None:
     first = chain.iloc[0]
     assert "launch tv included, push app included" in first["source"]
     assert first["value"] == pytest.approx((4800 + 4800 + 100 * (1 - 2 ** (-1 / 60))) / 60)
+
+
+@pytest.mark.slow
+def test_a_plan_with_changes_is_made_again_from_its_own_record() -> None:
+    """A diff re-plans from what the plans hold: prices are not taken off twice."""
+    price = [{**OFFER, "price_x": 0.9}]
+    old = plan({"price": price})
+    new = plan({"price": price, "launches": [LAUNCH], "efficiency": [SAVED]})
+    causes = explained_diff(old, new, fit=FIT)
+    usd = causes[(causes["frame"] == "cost") & (causes["metric"] == "usd")].iloc[0]
+    assert usd["cause"].startswith("scenarios.s0.launches +")
+    assert ", scenarios.s0.efficiency -" in usd["cause"]
+    for plans in (old, new):
+        (recorded,) = plans.meta["catalog"]["rows"].values()
+        assert recorded["price_usd_per_hour"] == "0.768"

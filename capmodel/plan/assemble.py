@@ -45,7 +45,7 @@ from capmodel.plan.frames_supply import (
 from capmodel.plan.made_from import catalog_record, events_digest
 from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
-from capmodel.plan.scenarios import stated_fields
+from capmodel.plan.scenarios import at_peak
 from capmodel.plan.supply import make_supply
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def assemble(solved: Solved) -> PlanSet:
     remedies = remedies_frame(solved, supply)
     orders = orders_frame(solved, supply)
     findings = plan_findings(solved, supply, beyond)
-    rightsized = right_sizing(solved)
+    rightsized = right_sizing(at_peak(solved))
     mixes = pool_mixes(solved, supply)
     findings = findings + rightsized.findings + mixes.findings
     calendar = calendar_yoy_frame(solved)
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
-    event_hour = event_hour_frame(solved, supply)
+    event_hour = event_hour_frame(at_peak(solved), supply)
     frames = {
         "demand": demand_frame(solved),
         "yoy": yoy_frame(solved),
@@ -150,7 +150,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             {
                 "name": scenario.name,
                 "weight": float(weight),
-                "assumptions": stated_fields(scenario),
+                "assumptions": scenario.as_stated().model_dump(mode="json", by_alias=True),
             }
             for scenario, weight in zip(request.scenarios, request.weights, strict=True)
         ],

@@ -53,7 +53,7 @@ def _rows_used(solved: Solved, supply: Supply) -> list[NodeType | DbClass]:
             today = catalog.db_class(declared.engine, declared.db_class)
             rows += [today, need.ordered]
     used = {row.key for row in rows}
-    return [*rows, *(row for (_, key), row in solved.prices.items() if key in used)]
+    return [*rows, *(row for (_, key), row in solved.prices.rows.items() if key in used)]
 
 
 def _own_findings(solved: Solved, supply: Supply, beyond: Mapping[str, float]) -> list[Finding]:
@@ -250,10 +250,13 @@ def _efficiency_gaps(solved: Solved) -> Iterator[Finding]:
                     ),
                 )
     parts = sorted({"event_hour", "rightsizing"} & solved.request.also)
-    if changed and parts:
+    states = {name: {float(x) for load in solved.futures.loads for x in load.cores_x.get(name, [1])}
+              for name in changed}  # fmt: skip
+    if parts and any(len(xs) > 1 for xs in states.values()):
         yield Finding(
-            code="efficiency_later",
+            code="efficiency_at_the_peak",
             severity="info",
             service="",
-            message=f"{' and '.join(parts)} count today's cores per request, not the scenarios'",
+            message=f"{' and '.join(parts)} count the cores of the likeliest peak day, the most of "
+            "what scenarios say",
         )

@@ -76,7 +76,7 @@ def events_digest(events: Events) -> str:
 
 def catalog_record(solved: Solved) -> dict[str, Any]:
     """Return the region and every row that the topology's pools and databases may be sized with."""
-    catalog, topology = solved.request.catalog, solved.estate.topology
+    catalog, topology = solved.prices.given, solved.estate.topology
     return {"region": catalog.region, "rows": _rows(catalog, topology)}
 
 

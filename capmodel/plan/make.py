@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +56,8 @@ class Solved:
 
     fit: CapacityFit
     request: PlanRequest
+    prices: Prices
+    """The catalog as given, and at scenarios' own prices; the request's is the mixture's."""
     futures: Futures
     estate: Estate
     season: Season
@@ -74,8 +76,6 @@ class Solved:
     limit_risk: Mapping[tuple[str, str], LimitRisk]
     tier_any: Mapping[int, np.ndarray]
     """Whether any limit of the tier is exceeded as things stand, shape (S, D)."""
-    prices: Prices = field(default_factory=dict)
-    """Rows of the catalog at a scenario's own price; the request's hold the mixture's."""
     before: Solved | None = None
     """The same without the scenarios' efficiency; None where there is none."""
 
@@ -98,15 +98,25 @@ def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
     catalog, prices = priced(request)
     request = replace(request, scenarios=futures.scenarios, catalog=catalog)
     estate = make_estate(fit, request, futures.calls, larger=futures.larger)
-    solved = replace(_solved(fit, request, futures, estate), prices=prices)
+    solved = _solved(_Asked(fit, request, prices), futures, estate)
     if not any(load.cores_x for load in futures.loads):
         return solved
     loads = tuple(replace(load, cores_x={}) for load in futures.loads)
-    before = _solved(fit, request, replace(futures, loads=loads), solved.estate)
+    before = _solved(_Asked(fit, request, prices), replace(futures, loads=loads), solved.estate)
     return replace(solved, before=before)
 
 
-def _solved(fit: CapacityFit, request: PlanRequest, futures: Futures, estate: Estate) -> Solved:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """What a plan is made from."""
+
+    fit: CapacityFit
+    request: PlanRequest
+    prices: Prices
+
+
+def _solved(asked: _Asked, futures: Futures, estate: Estate) -> Solved:
+    fit, request = asked.fit, asked.request
     estate = with_phases(estate, [load.cores_x for load in futures.loads])
     columns = np.flatnonzero(request.season)
     season = Season(int(columns[0]), int(columns[-1]) + 1)
@@ -131,6 +141,7 @@ def _solved(fit: CapacityFit, request: PlanRequest, futures: Futures, estate: Es
     return Solved(
         fit=fit,
         request=request,
+        prices=asked.prices,
         futures=futures,
         estate=estate,
         season=season,

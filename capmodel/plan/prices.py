@@ -8,7 +8,7 @@ mixture's, so everything but a scenario's own bill counts with the mixture's pri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -23,18 +23,25 @@ __all__ = ["Prices", "class_in", "node_in", "priced"]
 
 Row = NodeType | DbClass
 Key = tuple[str, str, str, str]
-Prices = Mapping[tuple[str, Key], Row]
-"""(scenario, key of the catalog) to the row at the scenario's price."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """The catalog as it was given, and what scenarios say instead."""
+
+    given: Catalog
+    rows: Mapping[tuple[str, Key], Row]
+    """(scenario, key of the catalog) to the row at the scenario's price."""
 
 
 def priced(request: PlanRequest) -> tuple[Catalog, Prices]:
-    """Return the catalog at the mixture's prices, and the rows of each scenario that differ.
+    """Return the catalog at the mixture's prices, and what is behind them.
 
     ``price = sum of probability * the scenario's price``; a row that no scenario changes stays.
     """
     catalog, named = request.catalog, {p.type for s in request.scenarios for p in s.price}
     if not named:
-        return catalog, {}
+        return catalog, Prices(catalog, {})
     rows, found = dict(catalog.rows), dict[tuple[str, Key], Row]()
     for key, row in catalog.rows.items():
         if key[0] != catalog.region or key[3] not in named:
@@ -42,7 +49,7 @@ def priced(request: PlanRequest) -> tuple[Catalog, Prices]:
         by_scenario = [_under(request, row, s) for s in request.names]
         found |= {(s, key): one for s, one in zip(request.names, by_scenario, strict=True)}
         rows[key] = _mean(by_scenario, request.weights.tolist())
-    return replace(catalog, rows=MappingProxyType(rows)), found
+    return replace(catalog, rows=MappingProxyType(rows)), Prices(catalog, found)
 
 
 def _under(request: PlanRequest, row: Row, scenario: str) -> Row:
@@ -71,11 +78,11 @@ def _mean(rows: list[Row], weights: list[float]) -> Row:
 def node_in(solved: Solved, scenario: str, name: str) -> NodeType:
     """Return an instance type at the price of a scenario, or of the mixture."""
     row = solved.request.catalog.node_type(name)
-    found = solved.prices.get((scenario, row.key), row)
+    found = solved.prices.rows.get((scenario, row.key), row)
     return found if isinstance(found, NodeType) else row
 
 
 def class_in(solved: Solved, scenario: str, row: DbClass) -> DbClass:
     """Return a database class at the price of a scenario, or of the mixture."""
-    found = solved.prices.get((scenario, row.key), row)
+    found = solved.prices.rows.get((scenario, row.key), row)
     return found if isinstance(found, DbClass) else row

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from capmodel.capacity.phases import estate_under
 from capmodel.demand import DemandFit
 from capmodel.errors import InputError, Problem
 from capmodel.scenario import (
@@ -26,11 +27,12 @@ from capmodel.scenario import (
 
 if TYPE_CHECKING:
     from capmodel.demand.paths import RootPaths
+    from capmodel.plan.make import Solved
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.request import PlanRequest
     from capmodel.topology import Topology
 
-__all__ = ["Assumed", "assume", "cores_of", "mix_of", "stated_fields"]
+__all__ = ["Assumed", "assume", "at_peak", "cores_of", "mix_of"]
 
 ADDITIVE = ("launches", "pushes", "onboarding")
 
@@ -119,8 +121,20 @@ def cores_of(scenario: Scenario, topology: Topology, dates: np.ndarray) -> dict[
     }
 
 
-def stated_fields(scenario: Scenario) -> dict[str, Any]:
-    """Return a scenario's fields as they were stated, as plain values, empty lists left out."""
-    fields = scenario.as_stated().model_dump(mode="json", by_alias=True)
-    lists = {"anchor", "launches", "pushes", "onboarding", "mix", "price"}
-    return {name: value for name, value in fields.items() if value or name not in lists}
+def at_peak(solved: Solved) -> Solved:
+    """Return the plan with each service's cores as on the day on which most paths need its pods.
+
+    For what looks at the season's peak alone. Where scenarios differ, the most cores count.
+    """
+    changed = {name for load in solved.futures.loads for name in load.cores_x}
+    state, weights = {}, solved.request.weights
+    for name in sorted(changed & set(solved.needs.pods_day)):
+        days = solved.needs.pods_day[name]
+        counted = np.bincount(days.ravel(), weights=np.repeat(weights, days.shape[1]))
+        day = int(counted.argmax())
+        state[name] = max(
+            float(load.cores_x[name][day]) if name in load.cores_x else 1.0
+            for load, weight in zip(solved.futures.loads, weights, strict=True)
+            if weight > 0
+        )
+    return replace(solved, estate=estate_under(solved.estate, state))
