@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,9 @@ import pandas as pd
 
 from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.cost import node_line, season_usd
+from capmodel.errors import InputError
 from capmodel.orders import (
+    ORDER_COLUMNS,
     ConfigRequest,
     DbRequest,
     NodeRequest,
@@ -20,42 +22,106 @@ from capmodel.orders import (
     QuotaRequest,
     config_order,
     db_order,
+    declared_order,
     in_place_by,
+    linked_orders,
     node_order,
     order_book,
+    placed_at,
+    placed_orders,
     quota_order,
+    stated,
+    with_fallbacks,
 )
-from capmodel.orders.book import ORDER_COLUMNS
 from capmodel.plan.after import quota_ask, quota_needed
 from capmodel.plan.frames_databases import storage_needed
+from capmodel.plan.frames_lead_times import lead_times_frame
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.frames_load_tests import load_tests_frame
+from capmodel.plan.frames_release import release_frame, with_release
+from capmodel.plan.order_links import (
+    VCPU_QUOTA,
+    account_vcpu,
+    could_be_ordered,
+    prerequisites,
+    quota_note,
+)
 from capmodel.plan.supply_databases import hours_of
 
 if TYPE_CHECKING:
+    from capmodel.orders import OrdersPolicy
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
-__all__ = ["orders_frame"]
+__all__ = ["order_frames"]
 
 
 _ASKED_IN: Final[Mapping[str, str]] = {"quota": "rps", "addresses": "addresses per zone"}
 """Unit in which more of a limit is asked for, where it is not the limit's own."""
 
 
-def orders_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
-    """Return what has to be ordered, in the order in which it falls due."""
-    in_place = _in_place(solved)
-    orders: list[Order] = [
+def order_frames(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
+    """Return what to order in the order in which it falls due, when to give it back, and the rules.
+
+    Raises
+    ------
+    InputError
+        Where the study's `orders` contradict the rules, the calendar or the book.
+    """
+    request = solved.request
+    policy, as_of = request.orders, request.as_of
+    in_place, event = _dates(solved)
+    derived = [
         *_node_orders(solved, supply, in_place),
         *_database_orders(solved, supply, in_place),
         *_setting_orders(solved, supply, in_place),
         *_quota_orders(solved, in_place),
+        *_account_quota_orders(solved, supply, in_place),
     ]
-    rows = [order.row() for order in order_book(orders)]
-    return pd.DataFrame(rows, columns=list(ORDER_COLUMNS))
+    declared = [
+        declared_order(one, policy=policy, in_place=in_place, event=event, as_of=as_of)
+        for one in policy.declared
+    ]
+    _check_own_ids(derived, policy)
+    could_be = could_be_ordered(solved)
+    linked = linked_orders(
+        [*derived, *declared],
+        prerequisites(solved, [*derived, *declared], could_be),
+        policy=policy,
+        as_of=as_of,
+    )
+    ready = placed_orders(
+        with_fallbacks(linked, policy=policy, could_be=could_be, as_of=as_of),
+        policy=policy,
+        could_be=could_be,
+        vcpu=_vcpu_of_nodes(solved),
+        as_of=as_of,
+    )
+    release = release_frame(solved, supply, ready)
+    book = order_book(with_release(ready, release))
+    # A reservation that was given back too early is late only once its release is known.
+    book = tuple(stated(o, placed_at(policy, o.id, as_of), as_of=as_of) for o in book)
+    return {
+        "orders": pd.DataFrame([order.row() for order in book], columns=list(ORDER_COLUMNS)),
+        "release": release,
+        "lead_times": lead_times_frame(book, policy, in_place=in_place, event=event, as_of=as_of),
+        "load_tests": load_tests_frame(solved, event=event),
+    }
 
 
-def _in_place(solved: Solved) -> dt.date:
+def _check_own_ids(derived: Sequence[Order], policy: OrdersPolicy) -> None:
+    taken = sorted({order.id for order in derived} & {one.id for one in policy.declared})
+    if taken:
+        raise InputError.of(
+            "orders.declared",
+            got=f"{', '.join(taken)}, which the plan orders itself",
+            expected="ids of their own",
+            do="Leave it out: the plan derives it; or give it another id.",
+        )
+
+
+def _dates(solved: Solved) -> tuple[dt.date, dt.date]:
+    """Return the day on which capacity must stand, and the event's own."""
     request = solved.request
     wanted = request.orders.in_place
     date = None
@@ -63,7 +129,17 @@ def _in_place(solved: Solved) -> dt.date:
         dates = solved.fit.events.dates_of(wanted.event)
         inside = [d for d in dates if request.season_start <= d < request.season_end]
         date = inside[0] if inside else None
-    return in_place_by(request.orders, event_date=date, season_start=request.season_start)
+    in_place = in_place_by(request.orders, event_date=date, season_start=request.season_start)
+    return in_place, date or in_place
+
+
+def _vcpu_of_nodes(solved: Solved) -> dict[str, int]:
+    """Return the vCPU of one node by the id of its pool's order."""
+    catalog = solved.request.catalog
+    return {
+        f"nodes:{pool}": catalog.node_type(usable.instance_type).vcpu
+        for pool, usable in solved.estate.nodes.items()
+    }
 
 
 def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
@@ -83,7 +159,8 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
                 today=today,
                 required=need.placed.nodes,
                 because=f"{need.needed.hold.words}; {need.placed.packing.binding} binds"
-                + (f"; {spare} to spare in each zone" if spare else ""),
+                + (f"; {spare} to spare in each zone" if spare else "")
+                + quota_note(solved, pool),
                 usd=node_line(pool, node=node, count=extra, hours=hours_of(solved)).usd,
             ),
             policy=solved.request.orders,
@@ -121,7 +198,7 @@ def _database_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[
             in_place=in_place,
             as_of=solved.request.as_of,
         )
-        orders.append(replace(order, status="RED") if need.sizing.outgrown else order)
+        orders.append(replace(order, least_status="RED") if need.sizing.outgrown else order)
     return orders
 
 
@@ -221,8 +298,29 @@ def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
                     else "shed or queue the calls above the quota",
                     of="quota" if limit.kind == "quota" else "limit",
                 ),
+                policy=solved.request.orders,
                 in_place=in_place,
                 as_of=solved.request.as_of,
             )
         )
     return orders
+
+
+def _account_quota_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+    """Return the vCPU quota of the account where what it was granted is too small for the nodes."""
+    vcpu = account_vcpu(solved, {p: n.placed.nodes for (s, p), n in supply.pools.items()
+                                 if s == MIXTURE})  # fmt: skip
+    if vcpu is None or vcpu.granted is None or vcpu.needed <= vcpu.granted:
+        return []
+    request = QuotaRequest(
+        external=VCPU_QUOTA,
+        from_limit=vcpu.granted,
+        to_limit=vcpu.needed,
+        lead_days=vcpu.lead_days,
+        unit="vCPU",
+        because=f"the ordered nodes take {vcpu.needed:g} vCPU with those of today",
+        fallback="fewer nodes, of families that another quota counts",
+        of="limit",
+    )
+    policy, as_of = solved.request.orders, solved.request.as_of
+    return [quota_order(request, policy=policy, in_place=in_place, as_of=as_of)]
