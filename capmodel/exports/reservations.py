@@ -91,6 +91,13 @@ def _refusal(
 ) -> str:
     """Return why an order cannot be reserved, '' where it can."""
     pool, zones = where
+    if order.get("state", "planned") not in {"planned", "cancelled"}:
+        return f"{order['state'].replace('_', ' ')} on {order['state_on']} already"
+    if order.get("match") == "open":
+        return (
+            f"EC2 dates ahead only targeted reservations; reserve {whole(order['reserve_total'])} "
+            f"open ones at once on {order['in_place_by']}, which guarantees nothing until then"
+        )
     if not order["request_opens"]:
         return f"{order['action']}: {order['reason']}"
     if view.as_of > dt.date.fromisoformat(order["latest_by"]):

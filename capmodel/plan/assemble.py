@@ -31,7 +31,7 @@ from capmodel.plan.frames_money import (
     waterfall_frame,
 )
 from capmodel.plan.frames_options import options_frame
-from capmodel.plan.frames_orders import order_frames
+from capmodel.plan.frames_orders import order_frames, orders_note
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
 from capmodel.plan.frames_remedies import remedies_frame
@@ -103,7 +103,10 @@ def assemble(solved: Solved) -> PlanSet:
     }
     return PlanSet(
         frames=frames,
-        meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
+        meta=_meta(
+            solved,
+            _notes(solved, calendar) | orders_note(solved) | event_hour_note(solved, event_hour),
+        ),
         curves=_curves(solved),
         environment=environment(),
     )

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
-__all__ = ["order_frames"]
+__all__ = ["order_frames", "orders_note"]
 
 
 _ASKED_IN: Final[Mapping[str, str]] = {"quota": "rps", "addresses": "addresses per zone"}
@@ -107,6 +107,20 @@ def order_frames(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
         "lead_times": lead_times_frame(book, policy, in_place=in_place, event=event, as_of=as_of),
         "load_tests": load_tests_frame(solved, event=event),
     }
+
+
+def orders_note(solved: Solved) -> dict[str, str]:
+    """Return what the freezes let through, under the report's section; none without a freeze."""
+    policy = solved.request.orders
+    if not policy.freeze:
+        return {}
+    words = [
+        f"Exempt from the freeze of {freeze.start}: "
+        f"{', '.join(action.replace('_', ' ') for action in freeze.exempt) or 'nothing'}."
+        for freeze in policy.freeze
+    ]
+    words += [f"Waived: {waiver.words}." for waiver in policy.waivers]
+    return {"orders": " ".join(words)}
 
 
 def _check_own_ids(derived: Sequence[Order], policy: OrdersPolicy) -> None:
