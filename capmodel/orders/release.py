@@ -8,7 +8,9 @@ stage comes before a commitment ends.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import math
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,26 +38,26 @@ class Stage:
 
 
 def release_stages(
-    needed: Sequence[float],
+    needed: Callable[[int], float],
     *,
-    start: dt.date,
-    today: int,
-    ordered: int,
+    season: tuple[dt.date, dt.date],
+    counts: tuple[int, int],
     first: dt.date,
     every_days: int = 7,
 ) -> tuple[Stage, ...]:
     """Return the stages in which what was ordered is given back, down to what stood before.
 
-    Formula: on day t ``kept(t) = max(today, max over u >= t of needed(u))``, looked at on `first`
-    and every `every_days` after it, and once the season is over.
+    Formula: on day t ``kept(t) = max(today, needed(t))``, looked at on `first` and every
+    `every_days` after it, and once the season is over.
 
     Parameters
     ----------
     needed
-        Units that each local day of the season needs, shape (N,); may be fractional.
-    start
-        The season's first day.
-    today, ordered
+        Day of the season, from 0, to the units that it and every later day of the season need; may
+        be fractional, and never rises.
+    season
+        First day and end, exclusive.
+    counts
         Units that stood before the order, and those that stand with it.
     first
         First day on which anything may be given back: when a commitment ends, and no earlier than
@@ -70,41 +72,49 @@ def release_stages(
 
     Examples
     --------
+    >>> days = [30, 90, 60, 40, 25]
     >>> stages = release_stages(
-    ...     [30, 90, 60, 40, 25], start=dt.date(2026, 11, 26), today=24, ordered=90,
-    ...     first=dt.date(2026, 11, 27), every_days=1,
+    ...     lambda day: max(days[day:]),
+    ...     season=(dt.date(2026, 11, 26), dt.date(2026, 12, 1)),
+    ...     counts=(24, 90),
+    ...     first=dt.date(2026, 11, 27),
+    ...     every_days=2,
     ... )
-    >>> [(str(s.on), s.after, str(s.last_needed)) for s in stages]
-    [('2026-11-28', 60, '2026-11-27'), ('2026-11-29', 40, '2026-11-28'), \
-('2026-11-30', 25, '2026-11-29'), ('2026-12-01', 24, '2026-11-30')]
+    >>> [(str(stage.on), stage.after, str(stage.last_needed)) for stage in stages]
+    [('2026-11-29', 40, '2026-11-28'), ('2026-12-01', 24, '2026-11-30')]
     """
-    if ordered < today or not len(needed):
+    (start, end), (today, ordered) = season, counts
+    if ordered < today or end <= start:
         raise InputError.of(
             "release",
-            got=f"{ordered} ordered, {today} before, {len(needed)} days",
+            got=f"{ordered} ordered, {today} before, a season from {start} to {end}",
             expected="an order beyond what stood before, and a season",
             do="Give back only what was ordered.",
         )
-    end = start + len(needed) * _DAY
     days = [first]
     while days[-1] < end:
         days.append(min(days[-1] + every_days * _DAY, end))
     stages: list[Stage] = []
     standing = ordered
     for day in days:
-        rest = needed[max((day - start).days, 0) :]
-        kept = min(max(today, *(_whole(n) for n in rest)) if len(rest) else today, standing)
+        asked = _whole(needed(max((day - start).days, 0))) if day < end else 0
+        kept = min(max(today, asked), standing)
         if kept < standing:
-            stages.append(Stage(day, standing, kept, _last_above(needed, kept, start)))
+            stages.append(Stage(day, standing, kept, _last_above(needed, kept, (start, end))))
             standing = kept
     return tuple(stages)
 
 
 def _whole(units: float) -> int:
     """Return whole units, at least; a billionth more than a whole number is that number."""
-    return int(-(-(units - 1e-9) // 1))
+    return math.ceil(units - 1e-9)
 
 
-def _last_above(needed: Sequence[float], kept: int, start: dt.date) -> dt.date | None:
-    over = [i for i, n in enumerate(needed) if _whole(n) > kept]
-    return start + over[-1] * _DAY if over else None
+def _last_above(
+    needed: Callable[[int], float], kept: int, season: tuple[dt.date, dt.date]
+) -> dt.date | None:
+    """Return the last day that needs more than is kept; None where none does."""
+    start, end = season
+    days = range((end - start).days)
+    above = bisect_left(days, 1, key=lambda day: int(_whole(needed(day)) <= kept))
+    return start + (above - 1) * _DAY if above else None

@@ -51,6 +51,7 @@ from capmodel.plan.supply_databases import hours_of
 if TYPE_CHECKING:
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.make import Solved
+    from capmodel.plan.order_links import AccountVcpu
     from capmodel.plan.supply import Supply
 
 __all__ = ["order_frames", "orders_note"]
@@ -71,12 +72,14 @@ def order_frames(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
     request = solved.request
     policy, as_of = request.orders, request.as_of
     in_place, event = _dates(solved)
+    placed = {pool: need.placed.nodes for (s, pool), need in supply.pools.items() if s == MIXTURE}
+    account = account_vcpu(solved, placed)
     derived = [
-        *_node_orders(solved, supply, in_place),
+        *_node_orders(solved, supply, in_place, account=account),
         *_database_orders(solved, supply, in_place),
         *_setting_orders(solved, supply, in_place),
         *_quota_orders(solved, in_place),
-        *_account_quota_orders(solved, supply, in_place),
+        *_account_quota_orders(solved, in_place, account),
     ]
     declared = [
         declared_order(one, policy=policy, in_place=in_place, event=event, as_of=as_of)
@@ -156,7 +159,9 @@ def _vcpu_of_nodes(solved: Solved) -> dict[str, int]:
     }
 
 
-def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+def _node_orders(
+    solved: Solved, supply: Supply, in_place: dt.date, *, account: AccountVcpu | None
+) -> list[Order]:
     orders = []
     for (scenario, pool), need in supply.pools.items():
         today = solved.estate.topology.pools[pool].today
@@ -174,7 +179,7 @@ def _node_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Orde
                 required=need.placed.nodes,
                 because=f"{need.needed.hold.words}; {need.placed.packing.binding} binds"
                 + (f"; {spare} to spare in each zone" if spare else "")
-                + quota_note(solved, pool),
+                + quota_note(solved, pool, account),
                 usd=node_line(pool, node=node, count=extra, hours=hours_of(solved)).usd,
             ),
             policy=solved.request.orders,
@@ -320,10 +325,10 @@ def _quota_orders(solved: Solved, in_place: dt.date) -> list[Order]:
     return orders
 
 
-def _account_quota_orders(solved: Solved, supply: Supply, in_place: dt.date) -> list[Order]:
+def _account_quota_orders(
+    solved: Solved, in_place: dt.date, vcpu: AccountVcpu | None
+) -> list[Order]:
     """Return the vCPU quota of the account where what it was granted is too small for the nodes."""
-    vcpu = account_vcpu(solved, {p: n.placed.nodes for (s, p), n in supply.pools.items()
-                                 if s == MIXTURE})  # fmt: skip
     if vcpu is None or vcpu.granted is None or vcpu.needed <= vcpu.granted:
         return []
     request = QuotaRequest(

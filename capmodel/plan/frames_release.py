@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,6 +36,8 @@ RELEASE_COLUMNS: Final = [
     "last_needed_on", "unit_hours_saved", "usd_avoided", "usd_past_season", "reason",
 ]  # fmt: skip
 _DAY: Final = dt.timedelta(days=1)
+_ZERO: Final = Decimal("0.00")
+_HALF: Final = 0.5
 
 
 def release_frame(solved: Solved, supply: Supply, orders: Sequence[Order]) -> pd.DataFrame:
@@ -73,10 +76,9 @@ def _node_rows(solved: Solved, supply: Supply, order: Order) -> list[dict[str, A
     request, today = solved.request, int(order.from_value)
     node = request.catalog.node_type(solved.estate.nodes[order.item].instance_type)
     stages = release_stages(
-        _nodes_by_day(solved, supply, order.item),
-        start=request.season_start,
-        today=today,
-        ordered=int(order.to_value),
+        _nodes_from(solved, supply, order.item),
+        season=(request.season_start, request.season_end),
+        counts=(today, int(order.to_value)),
         first=max(filter(None, [order.commit_until, order.in_place_by])),
         every_days=request.orders.release.every_days,
     )
@@ -103,9 +105,6 @@ def _node_rows(solved: Solved, supply: Supply, order: Order) -> list[dict[str, A
     return rows
 
 
-_ZERO: Final = Decimal("0.00")
-
-
 def _hours(solved: Solved, day: dt.date) -> tuple[float, float]:
     """Return hours from a day to the season's end, and from that end to the day [h]."""
     end, tz = solved.request.season_end, solved.fit.business_tz
@@ -125,37 +124,43 @@ def _iso(day: dt.date | None) -> str:
     return "" if day is None else day.isoformat()
 
 
-def _nodes_by_day(solved: Solved, supply: Supply, pool: str) -> list[float]:
-    """Return the nodes that each season day and every later one need, all zones, (N,)."""
-    declared = solved.estate.topology.pools[pool]
-    tier = solved.estate.topology.tier_of(pool)
-    loss = packing_x(solved, supply, pool)
-    fills = solved.needs.fills[pool]
-    asked = [h for h in solved.needs.holds if h.holds_for(tier)]
-    by_row = []
-    for hold in asked:
-        rest = np.stack([_suffix_max(fill[hold]) for fill in fills])
-        quantile = 1.0 if hold.quantile == "1-risk" else float(hold.quantile)
-        by_row.append(_by_day(rest, quantile, solved.request.weights))
-    fill = np.max(by_row, axis=0)
-    per_zone = np.where(np.isfinite(fill), ceil_units(np.where(np.isfinite(fill), fill, 0) * loss),
-                        math.inf)  # fmt: skip
-    nodes = declared.zones * (per_zone + declared.spare_nodes_per_zone)
+def _nodes_from(solved: Solved, supply: Supply, pool: str) -> Callable[[int], float]:
+    """Return what a day of the season and every later one need: nodes of all zones, by day."""
+    topology, weights = solved.estate.topology, solved.request.weights
+    declared, tier = topology.pools[pool], topology.tier_of(pool)
+    loss, fills = packing_x(solved, supply, pool), solved.needs.fills[pool]
+    holds = [hold for hold in solved.needs.holds if hold.holds_for(tier)]
     most = supply.pools[MIXTURE, pool].placed.nodes
-    return [float(n) for n in np.minimum(nodes, most)]
+
+    rest_of = {
+        hold: np.stack(
+            [np.maximum.accumulate(f[hold].T[::-1], axis=0)[::-1] for f in fills], axis=1
+        )
+        for hold in holds
+    }
+
+    @cache
+    def needed(day: int) -> float:
+        asked = []
+        for hold in holds:
+            rest = rest_of[hold][day]
+            asked.append(
+                float(rest[weights > 0].max())
+                if hold.quantile == "1-risk"
+                else mixture_value(rest, float(hold.quantile), weights)
+            )
+        fill = max(asked, default=0.0) * loss
+        if not math.isfinite(fill):
+            return float(most)
+        per_zone = float(ceil_units(fill)) + declared.spare_nodes_per_zone
+        return min(declared.zones * per_zone, float(most))
+
+    return needed
 
 
-def _suffix_max(days: np.ndarray) -> np.ndarray:
-    """Return each day's largest value from it on, shape (D, N)."""
-    return np.maximum.accumulate(days[:, ::-1], axis=1)[:, ::-1]
-
-
-def _by_day(values: np.ndarray, quantile: float, weights: np.ndarray) -> np.ndarray:
-    """Return a quantile of the mixture day by day, (N,) of (S, D, N); 1 is the largest path."""
-    if quantile >= 1.0:
-        return np.asarray(values[weights > 0].max(axis=(0, 1)))
-    days = range(values.shape[2])
-    return np.array([mixture_value(values[:, :, n], quantile, weights) for n in days])
+def _from_day(days: np.ndarray) -> np.ndarray:
+    """Return each path's largest value from each day on, shape (N, D), from (D, N)."""
+    return np.maximum.accumulate(days.T[::-1], axis=0)[::-1]
 
 
 def _database_rows(solved: Solved, order: Order) -> list[dict[str, Any]]:
@@ -198,14 +203,14 @@ def _last_day_above_class(solved: Solved, name: str) -> dt.date | None:
         limit = path.limit
         if limit.node != name or limit.kind == "storage" or not math.isfinite(limit.hard):
             continue
-        usage = [usage_of(limit, estate, load) for load in solved.season_loads]
-        full = [saturation_of(limit, estate, load, u)
-                for load, u in zip(solved.season_loads, usage, strict=True)]  # fmt: skip
-        draws = solved.request.draws
-        stacked = [np.stack([np.broadcast_to(a, (draws, a.shape[1])) for a in s])
-                   for s in (usage, full)]  # fmt: skip
-        over = (_by_day(stacked[1], 1.0, weights) > limit.hard) | (
-            _by_day(stacked[0], 0.5, weights) > limit.policy
-        )
-        last = max([last, *np.flatnonzero(over).tolist()])
+        if not ((path.full_peak > limit.hard).any() or (path.season_peak > limit.policy).any()):
+            continue
+        above = np.zeros(season.end - season.start)
+        short = np.zeros(len(above), dtype=bool)
+        for load, weight in zip(solved.season_loads, weights, strict=True):
+            usage = usage_of(limit, estate, load)
+            above += weight * (usage > limit.policy).mean(axis=0)
+            if weight > 0:
+                short |= (saturation_of(limit, estate, load, usage) > limit.hard).any(axis=0)
+        last = max([last, *np.flatnonzero(short | (above > _HALF)).tolist()])
     return None if last < 0 else solved.request.season_start + last * _DAY

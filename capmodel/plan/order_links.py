@@ -67,12 +67,11 @@ def _is_standard(instance_type: str) -> bool:
     return instance_type[:1] in _STANDARD
 
 
-def quota_note(solved: Solved, pool: str) -> str:
+def quota_note(solved: Solved, pool: str, account: AccountVcpu | None) -> str:
     """Return that a pool's vCPU quota is not known, '' where it is."""
     if not _is_standard(solved.estate.nodes[pool].instance_type) or _counting(solved, pool):
         return ""
-    found = account_vcpu(solved, {})
-    if found is None or found.granted is not None:
+    if account is None or account.granted is not None:
         return ""
     return f"; the account's vCPU quota is not declared ({VCPU_QUOTA})"
 

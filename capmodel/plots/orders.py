@@ -44,7 +44,8 @@ _MARKERS: Final = (
     ("in_place_by", "s", "in place by"),
 )
 _RELEASE: Final = ("release_on", "v", "may be given back")
-_MARK_PT: Final = 11.0  # room for the labels of freeze and as-of [points]
+_LINE_PT: Final = 10.0
+_MARK_PT: Final = 21.0  # room for the labels of freeze and as-of [points]
 _MARGINS: Final = Margins(left=2.75, right=0.85, top=0.62 + _MARK_PT / 72, bottom=0.86)
 _LABEL_CHARACTERS: Final = 44
 _LABEL_SHARE: Final = 0.13
@@ -199,30 +200,28 @@ def _set_span(ax: Axes, dates: list[object], marks: Marks) -> None:
 
 
 def _draw_marks(ax: Axes, marks: Marks) -> None:
+    """Shade the freezes and mark the as-of day; their words stand on lines of their own."""
     first, last = ax.get_xlim()
-    today = day_number(marks.as_of) if marks.as_of else None
-    near = _LABEL_SHARE * (last - first)
-    side = "center"
+    free = first
     for start, end in marks.freeze:
         left, right = max(day_number(start), first), min(day_number(end), last)
         if left >= right:
             continue
         ax.axvspan(left, right, color=SAND, linewidth=0, zorder=1, label="change freeze")
-        if today is not None and 0 <= today - left < 2 * near:
-            _mark_text(ax, right, "change freeze", align="right")
-            side = "left" if today - left < near else side
-        else:
-            _mark_text(ax, left, "change freeze", align="left")
-            side = "right" if today is not None and 0 < left - today < near else side
-    if today is not None:
-        ax.axvline(today, color=FILL["RED"], linewidth=1.1, zorder=2, label="as of")
-        _mark_text(ax, today, f"as of {marks.as_of}", align=side)
+        if left >= free:
+            _mark_text(ax, left, "change freeze", align="left", line=1)
+            free = left + _LABEL_SHARE * (last - first)
+    if marks.as_of:
+        x = day_number(marks.as_of)
+        ax.axvline(x, color=FILL["RED"], linewidth=1.1, zorder=2, label="as of")
+        _mark_text(ax, x, f"as of {marks.as_of}", align="center", line=0)
 
 
-def _mark_text(ax: Axes, x: float, text: str, *, align: str) -> None:
+def _mark_text(ax: Axes, x: float, text: str, *, align: str, line: int) -> None:
     ax.annotate(
-        text, xy=(x, 1), xycoords=("data", "axes fraction"), xytext=(0, 2), ha=align, va="bottom",
-        textcoords="offset points", fontsize=7.5, color=MUTED, annotation_clip=False,
+        text, xy=(x, 1), xycoords=("data", "axes fraction"), xytext=(0, 2 + _LINE_PT * line),
+        ha=align, va="bottom", textcoords="offset points", fontsize=7.5, color=MUTED,
+        annotation_clip=False,
     )  # fmt: skip
 
 
