@@ -306,6 +306,25 @@ def test_quota_then_reservation(tmp_path: Path) -> None:
     assert (quota["recommended_by"], quota["latest_by"]) == ("2026-09-11", "2026-11-01")
 
 
+def test_a_declared_limit_that_counts_the_nodes_comes_first_too(tmp_path: Path) -> None:
+    limit = (
+        "limits:\n  region-vcpu: {unit: vCPU, hard: 320, per_node: {general: vcpus}, lead_days: 14,"
+        " tier: 0}\n"
+    )
+    plan = make(tmp_path, topology=TOPOLOGY + limit)
+    assert order(plan, "nodes:general")["depends_on"] == "quota:region-vcpu"
+    assert order(plan, "quota:region-vcpu")["latest_by"] == "2026-11-01"
+
+
+def test_a_plan_saved_without_states_still_says_what_is_late(plan: PlanSet) -> None:
+    old = plan.to_frame("orders").drop(
+        columns=["state", "state_on", "placed_count", "timing", "least_status", "release_on",
+                 "fallback_by", "fallback_latest"]
+    )  # fmt: skip
+    found = orders.orders_as_of(old, OrdersPolicy.model_validate(ORDERS), dt.date(2026, 11, 16))
+    assert one(found, "nodes:general")["status"] == "RED"
+
+
 def test_what_was_placed_is_in_the_book(sized: tuple[Solved, Supply]) -> None:
     placed = [
         {"id": "nodes:general", "state": "requested", "date": "2026-08-20"},

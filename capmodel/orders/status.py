@@ -130,12 +130,24 @@ _DONE: Final = {
 }
 
 
+def _retold(reason: str, before: str, now: str) -> str:
+    """Return a reason whose words on the dates are those of another day."""
+    return reason.replace(before, now) if before else reason
+
+
 def _is_number(value: Any) -> bool:
     return value is not None and value == value  # noqa: PLR0124  nan is no count
 
 
 def _worse(one: Status, other: Status) -> Status:
     return one if _SEVERITY[one] >= _SEVERITY[other] else other
+
+
+_UNSAID: Final = {
+    "state": "planned", "state_on": "", "placed_count": None, "timing": "", "fallback_by": "",
+    "fallback_latest": "", "release_on": "", "least_status": "GREEN",
+}  # fmt: skip
+"""What a plan means that was saved before orders had states."""
 
 
 def orders_as_of(frame: pd.DataFrame, policy: OrdersPolicy, as_of: dt.date) -> pd.DataFrame:
@@ -153,19 +165,21 @@ def orders_as_of(frame: pd.DataFrame, policy: OrdersPolicy, as_of: dt.date) -> p
         The date.
     """
     rows = []
-    for row in frame.to_dict("records"):
+    for found in frame.to_dict("records"):
+        row = {**_UNSAID, **{str(name): value for name, value in found.items()}}
         step = placed_at(policy, str(row["id"]), as_of)
-        status, timing = order_status({str(k): v for k, v in row.items()}, step, as_of=as_of)
+        status, timing = order_status(row, step, as_of=as_of)
         rows.append(
             row
             | {
                 "status": status,
                 "timing": timing,
-                "reason": str(row["reason"]).replace(str(row["timing"]), timing),
+                "reason": _retold(str(row["reason"]), str(row["timing"]), timing),
                 "state": "planned" if step is None else step.state,
                 "state_on": "" if step is None else step.date.isoformat(),
                 "placed_count": None if step is None else step.count,
             }
         )
-    found = pd.DataFrame(rows, columns=list(frame.columns))
-    return found.astype({"placed_count": object}) if rows else found
+    columns = list(dict.fromkeys([*frame.columns, *_UNSAID])) if rows else list(frame.columns)
+    made = pd.DataFrame(rows, columns=columns)
+    return made.astype({"placed_count": object}) if rows else made

@@ -103,10 +103,7 @@ def assemble(solved: Solved) -> PlanSet:
     }
     return PlanSet(
         frames=frames,
-        meta=_meta(
-            solved,
-            _notes(solved, calendar) | orders_note(solved) | event_hour_note(solved, event_hour),
-        ),
+        meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
         curves=_curves(solved),
         environment=environment(),
     )
@@ -205,7 +202,7 @@ def _notes(solved: Solved, calendar: pd.DataFrame) -> dict[str, str]:
         )
     main = solved.request.names[int(np.argmax(solved.request.weights))]
     sentences += calendar_sentences(calendar, scenario=main)
-    return {"demand": " ".join(sentences)}
+    return {"demand": " ".join(sentences), **orders_note(solved)}
 
 
 def _has_hours(solved: Solved, root: str) -> bool:
