@@ -59,7 +59,7 @@ from capmodel.orders.rules import (
     placed_at,
 )
 from capmodel.orders.spec import Action
-from capmodel.orders.status import order_status, orders_as_of
+from capmodel.orders.status import order_status, orders_as_of, orders_table
 
 __all__ = [
     "LEAD_TIMES",
@@ -108,6 +108,7 @@ __all__ = [
     "order_book",
     "order_status",
     "orders_as_of",
+    "orders_table",
     "placed_at",
     "placed_orders",
     "quota_order",

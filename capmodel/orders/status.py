@@ -15,12 +15,12 @@ import pandas as pd
 from capmodel.orders.rules import OrdersPolicy, placed_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from capmodel.orders.rules import Placed
     from capmodel.schema import Status
 
-__all__ = ["order_status", "orders_as_of"]
+__all__ = ["order_status", "orders_as_of", "orders_table"]
 
 _SEVERITY: Final = {"GREEN": 0, "GREY": 0, "AMBER": 1, "RED": 2}
 
@@ -130,6 +130,21 @@ _DONE: Final = {
 }
 
 
+def orders_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Return rows as the frame `orders`: counts are numbers, nan where there is nothing to count.
+
+    Parameters
+    ----------
+    rows
+        Column to value, one mapping per order.
+    columns
+        The frame's columns.
+    """
+    made = pd.DataFrame(list(rows), columns=list(columns))
+    counts = [name for name in ("count", "placed_count", "reserve_total") if name in made.columns]
+    return made.astype(dict.fromkeys(counts, float))
+
+
 def _retold(reason: str, before: str, now: str) -> str:
     """Return a reason whose words on the dates are those of another day."""
     return reason.replace(before, now) if before else reason
@@ -181,5 +196,4 @@ def orders_as_of(frame: pd.DataFrame, policy: OrdersPolicy, as_of: dt.date) -> p
             }
         )
     columns = list(dict.fromkeys([*frame.columns, *_UNSAID])) if rows else list(frame.columns)
-    made = pd.DataFrame(rows, columns=columns)
-    return made.astype({"placed_count": object}) if rows else made
+    return orders_table(rows, columns)

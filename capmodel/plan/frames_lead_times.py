@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -64,7 +65,7 @@ def lead_times_frame(
             "latest_by": dates.latest.isoformat(),
             "commit_until": _iso(dates.commit_until),
             "days": rule.days,
-            "min_vcpu": rule.min_vcpu,
+            "min_vcpu": math.nan if rule.min_vcpu is None else float(rule.min_vcpu),
             "weekdays": ", ".join(rule.weekdays),
             "hours": rule.hours or "",
             "orders": ", ".join(o.id for o in orders if _RULE_OF.get(o.kind, o.kind) == name),

@@ -27,6 +27,7 @@ from capmodel.orders import (
     linked_orders,
     node_order,
     order_book,
+    orders_table,
     placed_at,
     placed_orders,
     quota_order,
@@ -105,7 +106,7 @@ def order_frames(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
     # A reservation that was given back too early is late only once its release is known.
     book = tuple(stated(o, placed_at(policy, o.id, as_of), as_of=as_of) for o in book)
     return {
-        "orders": pd.DataFrame([order.row() for order in book], columns=list(ORDER_COLUMNS)),
+        "orders": orders_table([order.row() for order in book], ORDER_COLUMNS),
         "release": release,
         "lead_times": lead_times_frame(book, policy, in_place=in_place, event=event, as_of=as_of),
         "load_tests": load_tests_frame(solved, event=event),

@@ -64,7 +64,7 @@ def _release(material: Material) -> list[Block]:
     if frame.empty:
         return []
     columns = (
-        Column("release_on", "From", "date"),
+        Column("release_on", "On", "date"),
         Column("order", "Order", "code"),
         Column("from", "From", "code"),
         Column("to", "To", "code"),
