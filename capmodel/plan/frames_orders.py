@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import pandas as pd
-
 from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.cost import node_line, season_usd
 from capmodel.errors import InputError
@@ -50,6 +48,8 @@ from capmodel.plan.order_links import (
 from capmodel.plan.supply_databases import hours_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.make import Solved
     from capmodel.plan.order_links import AccountVcpu
