@@ -450,6 +450,12 @@ def test_the_rules_stand_in_the_plan_with_their_sources(plan: PlanSet) -> None:
             "latest 2026-11-21",
         ),
         (
+            {"waivers": [{"id": "CAB-1", "until": "2026-12-01", "reason": "x",
+                          "orders": ["db_class:core-bd"]}]},
+            "orders.waivers.CAB-1",
+            'unknown order "db_class:core-bd"',
+        ),
+        (
             {"load_tests": [TEST | {"service": "checkout-apy"}]},
             "orders.load_tests.checkout-apy",
             'unknown service "checkout-apy"',

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from capmodel.capacity.estate import RAISED_BY_OTHERS
 from capmodel.cost import node_line, season_usd
-from capmodel.errors import InputError
+from capmodel.errors import InputError, Problem, nearest
 from capmodel.orders import (
     ORDER_COLUMNS,
     ConfigRequest,
@@ -88,6 +88,7 @@ def order_frames(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
     ]
     _check_own_ids(derived, policy)
     could_be = could_be_ordered(solved)
+    _check_waivers(policy, {*could_be, *(order.id for order in (*derived, *declared))})
     linked = linked_orders(
         [*derived, *declared],
         prerequisites(solved, [*derived, *declared], could_be),
@@ -136,6 +137,25 @@ def _check_own_ids(derived: Sequence[Order], policy: OrdersPolicy) -> None:
             expected="ids of their own",
             do="Leave it out: the plan derives it; or give it another id.",
         )
+
+
+def _check_waivers(policy: OrdersPolicy, known: Collection[str]) -> None:
+    """Refuse waivers for orders that cannot be."""
+    problems = []
+    for waiver in policy.waivers:
+        for name in waiver.orders:
+            if name not in known:
+                close = nearest(name, known)
+                problems.append(
+                    Problem(
+                        where=f"orders.waivers.{waiver.id}",
+                        got=f'unknown order "{name}"',
+                        expected=f"one of: {', '.join(sorted(known))}",
+                        do=f'Did you mean "{close}"?' if close else "Correct the id.",
+                    )
+                )
+    if problems:
+        raise InputError(problems)
 
 
 def _dates(solved: Solved) -> tuple[dt.date, dt.date]:
