@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from capmodel.errors import CapmodelError, InputError, ModelError
     from capmodel.events import Events
     from capmodel.history import History
+    from capmodel.orders import OrdersPolicy
     from capmodel.plan import (
         Baseline,
         CapacityFit,
@@ -95,6 +96,7 @@ __all__ = [
     "LoseZonesOverlay",
     "ModelError",
     "Onboarding",
+    "OrdersPolicy",
     "PlanSet",
     "Price",
     "Prophet",
@@ -147,6 +149,7 @@ _MODULE_OF: Final = {
     "LoseZonesOverlay": "scenario",
     "ModelError": "errors",
     "Onboarding": "scenario",
+    "OrdersPolicy": "orders",
     "PlanSet": "plan",
     "Price": "scenario",
     "Prophet": "demand.adapters",

@@ -551,6 +551,29 @@ def test_a_reservation_carries_the_dates_of_its_order(view):
     }
 
 
+def test_what_was_placed_is_not_reserved_again(view):
+    granted: dict[str, Any] = {"state": "granted", "state_on": "2026-09-18"}
+    done = capacity_reservations(reserved(view, **granted, placed_count=None), NAMES)
+    assert reason_of(done, "nodes:general") == "granted on 2026-09-18 already"
+    part = capacity_reservations(reserved(view, **granted, placed_count=30.0), NAMES)
+    entries = json.loads(text_of(part, "aws/capacity_reservations.json"))
+    assert [e["arguments"]["InstanceCount"] for e in entries] == [12, 12, 12]  # 36 of 66
+    again: dict[str, Any] = {"state": "cancelled", "state_on": "2026-09-18", "placed_count": 30.0}
+    entries = json.loads(
+        text_of(
+            capacity_reservations(reserved(view, **again), NAMES), "aws/capacity_reservations.json"
+        )
+    )
+    assert entries[0]["arguments"]["InstanceCount"] == 22
+
+
+def test_an_open_reservation_cannot_be_dated_ahead(view):
+    opened = reserved(view, match="open", reserve_total=90.0)
+    said = reason_of(capacity_reservations(opened, NAMES), "nodes:general")
+    assert "only targeted" in said
+    assert "reserve 90 open ones at once on 2026-11-20" in said
+
+
 def test_a_reservation_does_not_end_within_its_commitment(view):
     # 14 days of 24 hours from 2026-12-10 end on 2026-12-24, after the season.
     late = reserved(view, in_place_by="2026-12-10")

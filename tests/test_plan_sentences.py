@@ -96,6 +96,14 @@ def test_further_breaches_follow_in_the_ladders_order() -> None:
     assert "Then:" not in text()
 
 
+def test_what_was_placed_is_told_as_done_and_not_asked_for_again() -> None:
+    done = order("reserve 42 more m6i.4xlarge for general")
+    placed = text(orders=[{**done, "state": "granted", "state_on": "2026-09-18"}])
+    assert "reserve 42 more m6i.4xlarge for general, granted on 2026-09-18, needed by" in placed
+    assert "Order by" not in placed
+    assert "Order by" in text(orders=[{**done, "state": "planned", "state_on": ""}])
+
+
 def test_without_a_breach_the_likeliest_limit_is_named() -> None:
     calm = [
         limit("core-db", "cpu_cores", first_hard_breach="", p_saturate=0.001, status="GREEN"),

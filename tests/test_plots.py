@@ -188,6 +188,52 @@ def test_order_book_puts_dates_where_they_belong(frames):
     assert labels(ax.yaxis)[-1] == "general\nreserve 66 more m6i.4xlarge"
 
 
+def test_order_book_draws_commitment_release_and_what_waits(frames):
+    book = frames["orders"].assign(
+        commit_until=["2026-12-04", "", "", ""], release_on=["2026-12-04", "", "2027-01-04", ""],
+        depends_on=["O2", "", "", ""], state=["planned", "requested", "planned", "planned"],
+    )  # fmt: skip
+    release = pd.DataFrame({"order": ["O1", "O1"], "release_on": ["2026-12-04", "2026-12-17"]})
+    ax = plots.plot("orders", {"orders": book, "release": release}, marks=MARKS)
+    top = len(book) - 1
+    [bound] = lines(ax, "commitment")
+    assert bound.get_xdata().tolist() == [day_number("2026-11-20"), day_number("2026-12-04")]
+    given = {line.get_ydata()[0]: list(line.get_xdata()) for line in lines(ax, "may be given back")}
+    assert given == {
+        top: [day_number("2026-12-04"), day_number("2026-12-17")],
+        top - 2: [day_number("2027-01-04")],
+    }
+    [arrow] = [text for text in ax.texts if text.arrow_patch is not None]
+    assert arrow.xy == (day_number("2026-11-15"), top)  # the latest day to ask for what waits
+    assert arrow.get_position() == (day_number("2026-11-20"), top - 1)
+    assert "requested" in texts(ax)
+    assert "planned" not in texts(ax)
+
+
+def test_what_is_overdue_is_drawn_red(frames):
+    late = frames["orders"].assign(status=["RED", "GREEN", "GREEN", "GREEN"])
+    marks = plots.Marks(as_of="2026-11-16")
+    ax = plots.plot("orders", {"orders": late}, marks=marks)
+    top = len(late) - 1
+    drawn = {line.get_ydata()[0]: line.get_color() for line in lines(ax, "latest by")}
+    assert drawn[top] == FILL["RED"]
+    assert FILL["RED"] not in {color for y, color in drawn.items() if y != top}
+
+
+@pytest.mark.parametrize("as_of", ["2026-10-28", "2026-11-05", "2026-11-30", "2026-09-21"])
+def test_the_words_above_the_order_book_do_not_overlap(frames, as_of):
+    marks = plots.Marks(freeze=plan_frames.FREEZE, as_of=as_of)
+    ax = plots.plot("orders", frames, marks=marks)
+    ax.figure.canvas.draw()
+    boxes = [
+        text.get_window_extent()
+        for text in ax.texts
+        if text.get_text() == "change freeze" or text.get_text().startswith("as of")
+    ]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
+
+
 def test_a_long_order_book_is_cut_and_says_so(frames):
     long = pd.concat([frames["orders"]] * 10, ignore_index=True)
     ax = plots.plot("orders", {"orders": long})

@@ -454,3 +454,30 @@ def test_a_frames_name_must_be_a_file_name(tmp_path, name):
     with pytest.raises(InputError, match="lower-case letters"):
         report.write_csvs({name: pd.DataFrame()}, tmp_path / "csv")
     assert not (tmp_path / "csv").exists()
+
+
+def test_the_orders_say_state_needs_fallback_and_release(frames):
+    book = frames["orders"].assign(
+        state=["granted", "planned", "planned", "planned"],
+        state_on=["2026-09-18", "", "", ""],
+        depends_on=["O2", "", "", ""],
+        fallback_by=["2026-11-15", "2026-11-01", "", ""],
+        fallback_latest=["2026-11-20", "2026-11-01", "", ""],
+    )
+    release = pd.DataFrame(
+        {
+            "order": ["O1"], "release_on": ["2026-12-04"], "from": ["90"], "to": ["30"],
+            "count": [60], "unit_hours_saved": [18720.0], "usd_avoided": [Decimal("12220.42")],
+            "reason": ["the commitment ends"],
+        }
+    )  # fmt: skip
+    text = report.to_markdown({**frames, "orders": book, "release": release}, **arguments())
+    reasons = next(line for line in text.splitlines() if line.startswith("| O1 | general | peak"))
+    assert "| O2 |" in reasons
+    assert "2026-11-15" in reasons
+    assert "2026-11-20" in reasons
+    ask = next(line for line in text.splitlines() if line.startswith("| O1 | general | reserve"))
+    assert "| Granted |" in ask
+    given = text[text.index("Release after the season") :]
+    assert "12,220.42" in given
+    assert "2026-12-04" in given

@@ -654,3 +654,22 @@ def drawing(plans: PlanSet, name: str) -> tuple[list[str], np.ndarray]:
         for path in collection.get_paths():
             numbers += np.asarray(path.vertices, dtype=float).ravel().tolist()
     return words, np.array(numbers)
+
+
+def test_the_orders_are_given_back_after_the_last_event_that_needs_them(
+    shop_plans: PlanSet,
+) -> None:
+    release = shop_plans.to_frame("release")
+    book = shop_plans.to_frame("orders").set_index("id")
+    given = release.groupby("order")["count"].sum()
+    asked = book.loc[list(given.index), "count"]
+    assert given.tolist() == asked.tolist()
+    assert set(given.index) == set(book.index[book["kind"].isin(["nodes", "db_class"])])
+    for row in release.to_dict("records"):
+        assert row["release_on"] > row["last_needed_on"] >= "2026-11-30"
+        assert row["release_on"] >= (book.loc[row["order"], "commit_until"] or "2027-01-04")
+    first = release[release["order"] == "nodes:general"].iloc[0]
+    # From 2026-12-04, 13 days of 24 hours before the season ends, at 0.768 USD an hour.
+    assert (first["release_on"], first["unit_hours_saved"]) == ("2026-12-04", first["count"] * 312)
+    saved = (Decimal("0.768") * 312 * int(first["count"])).quantize(Decimal("0.01"))
+    assert first["usd_avoided"] == saved > 5000

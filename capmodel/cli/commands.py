@@ -26,6 +26,7 @@ from capmodel.cli.options import (
     read_study,
     set_option,
 )
+from capmodel.cli.order_book import orders
 from capmodel.cli.progress import note, step
 from capmodel.cli.replays import replay
 from capmodel.cli.tables import Format, in_format, say, sections
@@ -75,6 +76,7 @@ capmodel.add_command(diff)
 capmodel.add_command(export)
 capmodel.add_command(freeze)
 capmodel.add_command(gate)
+capmodel.add_command(orders)
 capmodel.add_command(replay)
 
 

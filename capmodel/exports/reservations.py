@@ -91,6 +91,13 @@ def _refusal(
 ) -> str:
     """Return why an order cannot be reserved, '' where it can."""
     pool, zones = where
+    if _placed(order) and not _left(order):
+        return f"{order['state'].replace('_', ' ')} on {order['state_on']} already"
+    if order.get("match") == "open":
+        return (
+            f"EC2 dates ahead only targeted reservations; reserve {whole(order['reserve_total'])} "
+            f"open ones at once on {order['in_place_by']}, which guarantees nothing until then"
+        )
     if not order["request_opens"]:
         return f"{order['action']}: {order['reason']}"
     if view.as_of > dt.date.fromisoformat(order["latest_by"]):
@@ -99,6 +106,20 @@ def _refusal(
         return "no zone is named, and a reservation holds in one zone"
     least = int(view.meta["orders_policy"]["nodes"]["min_vcpu"])
     return _size_refusal(pool["instance_type"], order, len(zones), (least, catalog))
+
+
+def _placed(order: Mapping[str, Any]) -> bool:
+    """Return whether something was asked for already."""
+    return order.get("state", "planned") not in {"planned", "cancelled"}
+
+
+def _left(order: Mapping[str, Any]) -> int:
+    """Return how many instances are still to be reserved."""
+    count = whole(order["count"]) or 0
+    if not _placed(order):
+        return count
+    placed = whole(order.get("placed_count"))
+    return 0 if placed is None else count - placed
 
 
 def _size_refusal(
@@ -110,7 +131,7 @@ def _size_refusal(
     node = node_type(catalog, kind)
     if node is None:
         return f"{kind} is not in the catalog: its vCPU are not known"
-    each = per_zone(whole(order["count"]) or 0, zones)
+    each = per_zone(_left(order), zones)
     if each * node.vcpu < least:
         return (
             f"{each} {kind} in each of {zones} zones are {each * node.vcpu} vCPU; "
@@ -127,7 +148,7 @@ def _entries(
     start = local_midnight(order["in_place_by"], view.business_tz)
     commitment = dt.timedelta(days=int(view.meta["orders_policy"]["nodes"]["min_term_days"]))
     end = max(local_midnight(view.season[1], view.business_tz), start + commitment)
-    count = whole(order["count"]) or 0
+    count = _left(order)
     dates = {day: order[day] for day in ("request_opens", "recommended_by", "latest_by")}
     return [
         {

@@ -1,95 +1,45 @@
 """The order book: what to ask for, from whom, by when, and how urgent that is as of a date.
 
-This module answers it for nodes, database classes and partners' quotas; nothing reads the clock.
-How much to order, and at what price, comes from the plan.
+This module answers it for nodes, database classes, settings and partners' quotas; nothing reads the
+clock. How much to order, and at what price, comes from the plan.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
 from capmodel.errors import InputError
-from capmodel.orders.rules import OrdersPolicy, freeze_note, last_open_day, request_by
+from capmodel.orders.calendar import freeze_note, last_open_day
+from capmodel.orders.lead_times import AskDates, LeadTime, ask_dates
+from capmodel.orders.order import Order
+from capmodel.orders.rules import OrdersPolicy
+from capmodel.orders.spec import WEEKDAYS
+from capmodel.orders.status import order_status
 
 if TYPE_CHECKING:
-    from capmodel.schema import Status
+    from capmodel.orders.rules import Placed
 
 __all__ = [
-    "ORDER_COLUMNS",
     "ConfigRequest",
     "DbRequest",
     "NodeRequest",
-    "Order",
     "QuotaRequest",
+    "check_execution",
     "config_order",
+    "dates_of",
     "db_order",
     "node_order",
     "order_book",
     "quota_order",
+    "stated",
 ]
 
-ORDER_COLUMNS: Final = (
-    "id",
-    "item",
-    "kind",
-    "action",
-    "from",
-    "to",
-    "count",
-    "in_place_by",
-    "request_opens",
-    "recommended_by",
-    "latest_by",
-    "status",
-    "usd",
-    "reason",
-    "fallback",
-)
-"""The columns of the plan's frame `orders`."""
-
 _DAY: Final = dt.timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One row of the order book; dates are local, None where a rule has no such date.
-
-    ``from_value`` and ``to_value`` are the columns `from` and `to`; ``usd`` is the season's bill of
-    what is ordered [USD]; ``commit_until`` is the first day on which a commitment may end.
-    """
-
-    id: str
-    item: str
-    kind: Literal["nodes", "db_class", "quota", "config", "storage"]
-    action: str
-    from_value: str
-    to_value: str
-    count: int | None
-    in_place_by: dt.date
-    request_opens: dt.date | None
-    recommended_by: dt.date | None
-    latest_by: dt.date
-    status: Status
-    usd: Decimal | None
-    reason: str
-    fallback: str
-    commit_until: dt.date | None = None
-
-    def row(self) -> dict[str, object]:
-        """Return the order as a row of the frame `orders`: dates as ISO text, '' where none."""
-        values: dict[str, object] = {
-            "from": self.from_value,
-            "to": self.to_value,
-            **{c: getattr(self, c) for c in ORDER_COLUMNS if c not in {"from", "to"}},
-        }
-        for column in ("in_place_by", "request_opens", "recommended_by", "latest_by"):
-            date = values[column]
-            values[column] = date.isoformat() if isinstance(date, dt.date) else ""
-        return {column: values[column] for column in ORDER_COLUMNS}
+_HOLIDAYS_BACK: Final = dt.timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +85,44 @@ class QuotaRequest:
     of: Literal["quota", "limit"] = "quota"
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigRequest:
+    """A changed setting of a service: what it bounds, its value today and the value needed.
+
+    ``database`` is the one that the setting speaks of, '' where it speaks of none.
+    """
+
+    service: str
+    setting: str
+    from_value: str
+    to_value: str
+    lead_days: int = 0
+    because: str = ""
+    fallback: str = ""
+    database: str = ""
+    kind: Literal["config", "storage"] = "config"
+
+
+def dates_of(policy: OrdersPolicy, rule: LeadTime, stands: dt.date) -> AskDates:
+    """Return when to ask for what must stand on a day, with the policy's public holidays."""
+    off = policy.holidays
+    held = frozenset[dt.date]() if off is None else off.between(stands - _HOLIDAYS_BACK, stands)
+    return ask_dates(rule, stands, holidays=held)
+
+
+def stated(order: Order, step: Placed | None, *, as_of: dt.date) -> Order:
+    """Return an order with what was last done about it, and with its status on a date."""
+    status, timing = order_status(order.row(), step, as_of=as_of)
+    return replace(
+        order,
+        status=status,
+        timing=timing,
+        state="planned" if step is None else step.state,
+        state_on=None if step is None else step.date,
+        placed_count=None if step is None else step.count,
+    )
+
+
 def node_order(
     request: NodeRequest, *, policy: OrdersPolicy, in_place: dt.date, as_of: dt.date
 ) -> Order | None:
@@ -142,7 +130,9 @@ def node_order(
 
     The request window opens `earliest_days` before the in-place date; GREEN until the recommended
     day, AMBER from the day after it, RED after the hard latest day. Below the smallest reservation
-    the nodes are launched on demand, AMBER because nothing guarantees them.
+    the nodes are launched on demand, AMBER because nothing guarantees them. An ``open`` reservation
+    is filled by the running nodes first, so ``today + count`` are written into it to guarantee
+    `count` more; a ``targeted`` one comes on top of what runs.
 
     Parameters
     ----------
@@ -180,33 +170,71 @@ def node_order(
     count = request.required - request.today
     if count <= 0:
         return None
-    lead = policy.nodes
     # Nodes come up in the freeze whichever way they are bought.
-    frozen = freeze_note(policy, in_place, action="reservation", item=f"pools.{request.pool}")
-    if count * request.vcpu < lead.min_vcpu:
-        return _on_demand_order(request, policy=policy, in_place=in_place, as_of=as_of)
-    opens = in_place - lead.earliest_days * _DAY
-    recommended = in_place - lead.recommended_days * _DAY
-    latest = in_place - lead.latest_days * _DAY
-    until = in_place + lead.min_term_days * _DAY
-    status, timing = _window_status(as_of, opens=opens, recommended=recommended, latest=latest)
-    return Order(
+    frozen = freeze_note(
+        policy.freeze, in_place, action="reservation", item=f"nodes:{request.pool}",
+        where=f"pools.{request.pool}", waivers=policy.waivers,
+    )  # fmt: skip
+    rule = policy.lead("ec2_reservation")
+    vcpu = count * request.vcpu
+    small = vcpu < policy.nodes.min_vcpu
+    dates = dates_of(policy, _on_demand(rule) if small else rule, in_place)
+    what = f"{count} more {request.instance_type} for {request.pool}"
+    order = Order(
         id=f"nodes:{request.pool}",
         item=request.pool,
         kind="nodes",
-        action=f"reserve {count} more {request.instance_type} for {request.pool}",
+        action=f"launch {what} on demand" if small else f"reserve {what}",
         from_value=str(request.today),
         to_value=str(request.required),
         count=count,
         in_place_by=in_place,
-        request_opens=opens,
-        recommended_by=recommended,
-        latest_by=latest,
-        status=status,
+        request_opens=dates.opens,
+        recommended_by=dates.recommended,
+        latest_by=dates.latest,
+        status="GREEN",
         usd=request.usd,
-        reason=_join(request.because, timing, frozen, f"commitment ends not before {until}"),
-        fallback=f"after {latest}: launch on demand, which guarantees no capacity",
-        commit_until=until,
+        because=request.because,
+        fallback="on demand, which guarantees no capacity",
+        notes=frozen,
+        rule=rule,
+    )
+    order = _too_small(order, vcpu, policy) if small else _reserved(order, request, policy)
+    return stated(order, None, as_of=as_of)
+
+
+def _on_demand(rule: LeadTime) -> LeadTime:
+    """Return the lead times of what is launched on the day, without a reservation."""
+    none = dict.fromkeys(("earliest_days", "recommended_days", "min_term_days", "min_vcpu"))
+    return rule.changed({**none, "latest_days": 0})
+
+
+def _too_small(order: Order, vcpu: int, policy: OrdersPolicy) -> Order:
+    least = policy.nodes.min_vcpu
+    rejected = f"a reservation of {vcpu} vCPU is rejected: the smallest is {least} vCPU"
+    rule = None if order.rule is None else _on_demand(order.rule)
+    return replace(order, notes=rejected, least_status="AMBER", rule=rule)
+
+
+def _reserved(order: Order, request: NodeRequest, policy: OrdersPolicy) -> Order:
+    """Return an order as a reservation: which number to write into it, and its way out."""
+    count = order.count or 0
+    which, total = "", count
+    if policy.nodes.match == "open":
+        total = request.today + count
+        which = (
+            f"open: the {request.today} running fill it first, so reserve {total} to guarantee "
+            f"{count} more"
+        )
+    return replace(
+        order,
+        notes=_join(order.notes, which),
+        match=policy.nodes.match,
+        reserve_total=total,
+        commit_until=order.in_place_by + policy.nodes.min_term_days * _DAY,
+        fallback=f"after {order.latest_by}: launch {order.fallback}",
+        fallback_by=order.latest_by,
+        fallback_latest=order.in_place_by,
     )
 
 
@@ -231,8 +259,8 @@ def db_order(
     Raises
     ------
     InputError
-        When the execution comes after the in-place date, or inside a freeze without an exemption
-        or a waiver.
+        When the execution comes after the in-place date, outside the maintenance window's days of
+        the week, or inside a freeze without an exemption or a waiver.
 
     Examples
     --------
@@ -248,25 +276,21 @@ def db_order(
     >>> str(order.in_place_by), str(order.latest_by), order.status
     ('2026-11-01', '2026-10-16', 'GREEN')
     """
-    lead = policy.db_class
-    execute = lead.execute or last_open_day(policy, in_place, action="db_class")
-    where = f"databases.{request.database}"
-    if execute > in_place:
-        raise InputError.of(
-            f"{where}: orders.db_class.execute",
-            got=f"{execute}",
-            expected=f"no later than {in_place}, when capacity must be in place",
-            do="Move the execution forward.",
-        )
-    frozen = freeze_note(policy, execute, action="db_class", item=where, waiver=lead.waiver)
-    latest = request_by(execute, notice_business_days=lead.notice_business_days)
-    timing = (
-        f"overdue: had to be requested by {latest}"
-        if as_of > latest
-        else f"request {lead.notice_business_days} business days before {execute}"
+    rule = policy.lead("db_class")
+    name = f"db_class:{request.database}"
+    execute = policy.db_class.execute or last_open_day(
+        policy.freeze, in_place, action="db_class", weekdays=rule.weekdays
     )
-    return Order(
-        id=f"db_class:{request.database}",
+    check_execution(rule, execute, in_place, where=f"{name}: orders.db_class.execute")
+    frozen = freeze_note(
+        policy.freeze, execute, action="db_class", item=name,
+        where=f"databases.{request.database}", waivers=(*policy.waivers, *policy.db_class.waivers),
+    )  # fmt: skip
+    dates = dates_of(policy, rule, execute)
+    hours = f"window {rule.hours}" if rule.hours else ""
+    other = _config_day(policy, in_place)
+    order = Order(
+        id=name,
         item=request.database,
         kind="db_class",
         action=f"change {request.database} from {request.from_class} to {request.to_class}",
@@ -274,21 +298,68 @@ def db_order(
         to_value=request.to_class,
         count=request.instances,
         in_place_by=execute,
-        request_opens=None,
-        recommended_by=None,
-        latest_by=latest,
-        status="RED" if as_of > latest else "GREEN",
+        request_opens=dates.opens,
+        recommended_by=dates.recommended,
+        latest_by=dates.latest,
+        status="GREEN",
         usd=request.usd,
-        reason=_join(request.because, timing, frozen),
+        because=request.because,
         fallback=request.fallback,
+        notes=_join(f"{rule.latest_days} {rule.days} days before {execute}", hours, frozen),
+        fallback_by=min(dates.latest, other) if request.fallback else None,
+        fallback_latest=other if request.fallback else None,
+        rule=rule,
+    )
+    return stated(order, None, as_of=as_of)
+
+
+def check_execution(rule: LeadTime, execute: dt.date, in_place: dt.date, *, where: str) -> None:
+    """Refuse an execution after the in-place date, or on a day of the week without a window."""
+    if execute > in_place:
+        raise InputError.of(
+            where,
+            got=f"{execute}",
+            expected=f"no later than {in_place}, when capacity must be in place",
+            do="Move the execution forward.",
+        )
+    if rule.weekdays and WEEKDAYS[execute.weekday()] not in rule.weekdays:
+        raise InputError.of(
+            where,
+            got=f"{execute}, a {WEEKDAYS[execute.weekday()]}",
+            expected=f"a day with a window: {', '.join(rule.weekdays)}",
+            do="Move the execution into a window.",
+        )
+
+
+def _config_day(policy: OrdersPolicy, in_place: dt.date) -> dt.date:
+    """Return the last day on which a setting can still be deployed: where fallbacks end."""
+    return last_open_day(
+        policy.freeze, in_place, action="config", weekdays=policy.lead("config").weekdays
     )
 
 
-def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> Order:
+def quota_order(
+    request: QuotaRequest,
+    *,
+    in_place: dt.date,
+    as_of: dt.date,
+    policy: OrdersPolicy | None = None,
+) -> Order:
     """Return the order of a higher quota: asked for `lead_days` before it must stand.
 
-    The change happens at the partner, so no freeze of ours applies. GREEN until the latest day,
-    RED after it.
+    The change happens at the partner, so no freeze of ours applies to it; its fallback is a setting
+    of ours, which a freeze does stop. GREEN until the latest day, RED after it.
+
+    Parameters
+    ----------
+    request
+        The limit today and asked for, and the days that it takes.
+    in_place
+        Day on which it must stand.
+    as_of
+        The plan's date.
+    policy
+        Freezes and changes of the rule; None: the built-in rule, no freeze.
 
     Examples
     --------
@@ -307,15 +378,12 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
             expected="a higher quota",
             do="Order a quota only where the present one does not hold.",
         )
-    latest = in_place - request.lead_days * _DAY
-    overdue = as_of > latest
-    timing = (
-        f"overdue: had to be requested by {latest}"
-        if overdue
-        else f"{request.lead_days} days from request to grant"
-    )
+    policy = policy or OrdersPolicy()
+    rule = _with_lead(policy.lead("quota"), request.lead_days)
+    dates = dates_of(policy, rule, in_place)
+    other = _config_day(policy, in_place)
     values = f"{request.from_limit:g}", f"{request.to_limit:g}"
-    return Order(
+    order = Order(
         id=f"quota:{request.external}",
         item=request.external,
         kind="quota",
@@ -325,32 +393,34 @@ def quota_order(request: QuotaRequest, *, in_place: dt.date, as_of: dt.date) -> 
         to_value=values[1],
         count=None,
         in_place_by=in_place,
-        request_opens=None,
-        recommended_by=None,
-        latest_by=latest,
-        status="RED" if overdue else "GREEN",
+        request_opens=dates.opens,
+        recommended_by=dates.recommended,
+        latest_by=dates.latest,
+        status="GREEN",
         usd=None,
-        reason=_join(request.because, timing),
+        because=request.because,
         fallback=request.fallback,
+        notes=f"{rule.latest_days} {_day_words(rule)} from request to grant",
+        fallback_by=other if request.fallback else None,
+        fallback_latest=other if request.fallback else None,
+        rule=rule,
     )
+    return stated(order, None, as_of=as_of)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRequest:
-    """A changed setting of a service: what it bounds, its value today and the value needed.
+def _day_words(rule: LeadTime) -> str:
+    return "business days" if rule.days == "business" else "days"
 
-    ``database`` is the one that the setting speaks of, '' where it speaks of none.
-    """
 
-    service: str
-    setting: str
-    from_value: str
-    to_value: str
-    lead_days: int = 0
-    because: str = ""
-    fallback: str = ""
-    database: str = ""
-    kind: Literal["config", "storage"] = "config"
+def _with_lead(rule: LeadTime, lead_days: int) -> LeadTime:
+    """Return a rule with the thing's own days, which are longer or known where the rule's are."""
+    latest = max(rule.latest_days, lead_days)
+    bounds = {
+        name: max(days, latest)
+        for name in ("recommended_days", "earliest_days")
+        if (days := getattr(rule, name)) is not None
+    }
+    return rule.changed({"latest_days": latest, **bounds})
 
 
 def config_order(
@@ -374,13 +444,12 @@ def config_order(
     >>> str(order.in_place_by), order.status, order.action
     ('2026-11-01', 'GREEN', 'change replicas.max of api from 60 to 84')
     """
-    execute = last_open_day(policy, in_place, action="config")
-    latest = execute - request.lead_days * _DAY
-    overdue = as_of > latest
-    timing = f"overdue: had to be decided by {latest}" if overdue else f"deployed by {execute}"
+    execute = _config_day(policy, in_place)
+    rule = _with_lead(policy.lead("config"), request.lead_days)
+    dates = dates_of(policy, rule, execute)
     names = [request.service, request.setting, *filter(None, [request.database])]
     on = f" on {request.database}" if request.database else ""
-    return Order(
+    order = Order(
         id=":".join(["config", *names]),
         item=request.service,
         kind=request.kind,
@@ -390,61 +459,24 @@ def config_order(
         to_value=request.to_value,
         count=None,
         in_place_by=execute,
-        request_opens=None,
-        recommended_by=None,
-        latest_by=latest,
-        status="RED" if overdue else "GREEN",
+        request_opens=dates.opens,
+        recommended_by=dates.recommended,
+        latest_by=dates.latest,
+        status="GREEN",
         usd=None,
-        reason=_join(request.because, timing),
+        because=request.because,
         fallback=request.fallback,
+        notes=f"deployed by {execute}",
+        fallback_by=dates.latest if request.fallback else None,
+        fallback_latest=execute if request.fallback else None,
+        rule=rule,
     )
+    return stated(order, None, as_of=as_of)
 
 
 def order_book(orders: Sequence[Order]) -> tuple[Order, ...]:
     """Return orders in the order in which they fall due."""
     return tuple(sorted(orders, key=lambda order: (order.latest_by, order.id)))
-
-
-def _on_demand_order(
-    request: NodeRequest, *, policy: OrdersPolicy, in_place: dt.date, as_of: dt.date
-) -> Order:
-    count = request.required - request.today
-    vcpu = count * request.vcpu
-    late = as_of > in_place
-    return Order(
-        id=f"nodes:{request.pool}",
-        item=request.pool,
-        kind="nodes",
-        action=f"launch {count} more {request.instance_type} for {request.pool} on demand",
-        from_value=str(request.today),
-        to_value=str(request.required),
-        count=count,
-        in_place_by=in_place,
-        request_opens=None,
-        recommended_by=None,
-        latest_by=in_place,
-        status="RED" if late else "AMBER",
-        usd=request.usd,
-        reason=_join(
-            request.because,
-            f"a reservation of {vcpu} vCPU is rejected: the smallest is "
-            f"{policy.nodes.min_vcpu} vCPU",
-            f"overdue: had to stand by {in_place}" if late else "",
-        ),
-        fallback="on demand, which guarantees no capacity",
-    )
-
-
-def _window_status(
-    as_of: dt.date, *, opens: dt.date, recommended: dt.date, latest: dt.date
-) -> tuple[Status, str]:
-    if as_of > latest:
-        return "RED", f"overdue: the hard latest request was {latest}"
-    if as_of > recommended:
-        return "AMBER", f"inside recommended lead: was due by {recommended}"
-    if as_of < opens:
-        return "GREEN", f"request window opens {opens}"
-    return "GREEN", f"request window open since {opens}"
 
 
 def _join(*parts: str) -> str:

@@ -31,7 +31,7 @@ from capmodel.plan.frames_money import (
     waterfall_frame,
 )
 from capmodel.plan.frames_options import options_frame
-from capmodel.plan.frames_orders import orders_frame
+from capmodel.plan.frames_orders import order_frames, orders_note
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
 from capmodel.plan.frames_remedies import remedies_frame
@@ -62,7 +62,7 @@ def assemble(solved: Solved) -> PlanSet:
     supply = make_supply(solved)
     beyond = beyond_seen(solved)
     remedies = remedies_frame(solved, supply)
-    orders = orders_frame(solved, supply)
+    ordered = order_frames(solved, supply)
     findings = plan_findings(solved, supply, beyond)
     rightsized = right_sizing(at_peak(solved))
     mixes = pool_mixes(solved, supply)
@@ -77,7 +77,7 @@ def assemble(solved: Solved) -> PlanSet:
         "lifts": lifts_frame(solved),
         "fits": fits_frame(solved),
         "limits": limits,
-        "ladder": ladder_frame(limits, remedies, orders),
+        "ladder": ladder_frame(limits, remedies, ordered["orders"]),
         "shares": shares_frame(solved),
         "services": services_frame(solved, supply),
         "nodes": nodes_frame(solved, supply),
@@ -88,7 +88,7 @@ def assemble(solved: Solved) -> PlanSet:
         "mix_floor": mixes.floor,
         "cost": cost_frame(solved, supply),
         "waterfall": waterfall_frame(solved, supply),
-        "orders": orders,
+        **ordered,
         "remedies": remedies,
         "options": options_frame(solved, supply),
         "overlays": overlays_frame(solved, supply),
@@ -202,7 +202,7 @@ def _notes(solved: Solved, calendar: pd.DataFrame) -> dict[str, str]:
         )
     main = solved.request.names[int(np.argmax(solved.request.weights))]
     sentences += calendar_sentences(calendar, scenario=main)
-    return {"demand": " ".join(sentences)}
+    return {"demand": " ".join(sentences), **orders_note(solved)}
 
 
 def _has_hours(solved: Solved, root: str) -> bool:

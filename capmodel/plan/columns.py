@@ -15,13 +15,15 @@ __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 FRAMES: Final = (
     "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
     "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor", "cost",
-    "waterfall", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
-    "lookback", "risk", "factors", "changes", "assumptions", "findings",
+    "waterfall", "orders", "release", "lead_times", "load_tests", "remedies", "options", "overlays",
+    "event_hour", "rightsizing", "lookback", "risk", "factors", "changes", "assumptions",
+    "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
 MONEY: Final = (
     "usd", "usd_season", "usd_p50", "usd_p90", "over_usd", "under_usd", "regret_usd",
+    "usd_avoided", "usd_past_season",
 )  # fmt: skip
 """Columns of `Decimal` USD, written as text with two decimals."""
 
@@ -33,6 +35,10 @@ UNITS: Final[Mapping[str, str]] = {
     "over_usd": "USD",
     "under_usd": "USD",
     "regret_usd": "USD",
+    "usd_avoided": "USD",
+    "usd_past_season": "USD",
+    "unit_hours_saved": "instance h",
+    "min_vcpu": "vCPU",
     "units": "pods or nodes, or the limit's unit",
     "units_p50": "pods or nodes",
     "unit_hours_mean": "node h",

@@ -20,6 +20,7 @@ import pandas as pd
 from capmodel import documents
 from capmodel.capacity.curves import curve_from_dict, sweep_points
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.orders import OrdersPolicy, orders_as_of
 from capmodel.plan.causes import explained_diff
 from capmodel.plan.changes import changed_inputs, changes_frame, mismatch
 from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
@@ -27,10 +28,13 @@ from capmodel.plan.diffs import diff_frames
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.freezing import Baseline, freeze
 from capmodel.plan.gates import GateResult, apply_gates
+from capmodel.plan.request import as_date
 from capmodel.plan.rules import GateRules
 from capmodel.plan.sentences import headline_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from matplotlib.axes import Axes
 
     from capmodel.plan.model import CapacityFit
@@ -77,7 +81,8 @@ class PlanSet:
             What is asked: demand, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
             limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
             services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
-            lookback. What to do: orders, remedies, options, cost, waterfall.
+            lookback. What to do: orders, release, lead_times, load_tests,
+            remedies, options, cost, waterfall.
 
         Raises
         ------
@@ -97,6 +102,26 @@ class PlanSet:
     def headline(self) -> str:
         """Return what breaks first, when, what to order by when, at which cost and risk."""
         return "\n".join(headline_of(self.frames, self.meta))
+
+    def orders(self, *, as_of: str | date | None = None) -> pd.DataFrame:
+        """Return the order book as of a date: what is late then, what was done by then.
+
+        Counts, dates and money are the plan's; states and statuses follow from the dates and from
+        what the plan's study says was placed. Nothing is computed again and no clock is read.
+
+        Parameters
+        ----------
+        as_of
+            A local date; None: the plan's own.
+
+        Raises
+        ------
+        InputError
+            For a text that is no date.
+        """
+        day = as_date(self.meta["as_of"] if as_of is None else as_of, "as_of")
+        policy = OrdersPolicy.model_validate(self.meta["orders_policy"])
+        return orders_as_of(self.frames["orders"], policy, day)
 
     def explain(self, node: str, limit: str, *, scenario: str | None = None) -> pd.DataFrame:
         """Return the chain of factors behind a limit's P50, each with its source.

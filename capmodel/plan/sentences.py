@@ -160,6 +160,9 @@ def _order(row: Mapping[Any, Any]) -> str:
     money = f"; {usd:,.2f} USD for the season" if isinstance(usd, Decimal) and usd else ""
     late = "" if row["status"] == "GREEN" else f"{row['status']}: "
     action = str(row["action"])
+    if row.get("state", "planned") not in {"planned", "cancelled"}:
+        done = f"{str(row['state']).replace('_', ' ')} on {row['state_on']}"
+        return f"{late}{action}, {done}, needed by {row['in_place_by']}{money}."
     return f"Order by {_due(row)}{latest}: {late}{action}, in place {row['in_place_by']}{money}."
 
 

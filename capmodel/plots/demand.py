@@ -42,6 +42,7 @@ _MARGINS: Final = Margins(left=0.72, right=0.2, bottom=0.5)
 _UNITS: Final = {"per_min": "per minute", "rps": "requests per second"}
 _SHORT_UNITS: Final = {"per_min": "/min", "rps": "/s"}
 _MONTHLY_FROM_DAYS: Final = 46
+_HALVES_UNTIL_DAYS: Final = 150
 _CHARACTER_IN: Final = 0.072  # width of a character at the band labels' size, generous
 _LEVELS: Final = 3
 
@@ -187,7 +188,8 @@ def set_date_axis(ax: Axes) -> None:
     start = day_of(first)
     days = [start + dt.timedelta(days=i) for i in range(int(last - first) + 2)]
     if last - first >= _MONTHLY_FROM_DAYS:
-        major = [day for day in days if day.day in {1, 15}]
+        halves = {1, 15} if last - first < _HALVES_UNTIL_DAYS else {1}
+        major = [day for day in days if day.day in halves]
     else:
         major = [day for day in days if day.weekday() == 0]
     inside = [day for day in major if first <= day_number(day) <= last]

@@ -8,7 +8,8 @@ import pandas as pd
 
 from capmodel.report.decide import breaks_first, demand, season_totals
 from capmodel.report.evidence import evidence, provenance
-from capmodel.report.pay import cost, orders, risk
+from capmodel.report.order_book import orders
+from capmodel.report.pay import cost, risk
 from capmodel.report.provide import databases, partners, services
 from capmodel.report.views import Cell, Column, Material, Note, Table, make_material, table
 
@@ -87,7 +88,7 @@ def _orders(material: Material) -> list[str]:
         Column("id", "No."), Column("item", "For"), Column("action", "Decision"),
         Column("from", "From"), Column("to", "To"), Column("latest_by", "Ask by, latest"),
         Column("in_place_by", "In place by"), Column("usd", "Cost", "usd", "USD"),
-        Column("status", "Status"),
+        Column("state", "State", "name"), Column("status", "Status"),
     )  # fmt: skip
     lines = _table(table(frame.head(_ORDERS), columns, caption=""))
     return lines + _rest(len(frame), _ORDERS, "orders")

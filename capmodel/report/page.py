@@ -9,7 +9,8 @@ from capmodel import plots
 from capmodel.plots.labels import share, weekday
 from capmodel.report.decide import ask, breaks_first, demand, facts
 from capmodel.report.evidence import evidence, provenance
-from capmodel.report.pay import cost, orders, risk
+from capmodel.report.order_book import orders
+from capmodel.report.pay import cost, risk
 from capmodel.report.provide import databases, partners, services
 from capmodel.report.views import Figure, Material, make_material
 

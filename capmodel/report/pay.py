@@ -1,4 +1,4 @@
-"""The parts on risk, money and dates."""
+"""The parts on risk and money."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from capmodel.plots.labels import number, usd
 from capmodel.report.decide import season_totals
 from capmodel.report.views import Block, Column, Figure, Material, Note, Section, table, where
 
-__all__ = ["cost", "orders", "risk"]
+__all__ = ["cost", "risk"]
 
 _FIGURES_OF_POOLS = 4
 
@@ -146,43 +146,3 @@ def _lines(material: Material) -> Block:
     )
     caption = f"Cost lines, {rows['scenario'].iloc[0]}"
     return table(rows, columns, caption=caption, name="cost")
-
-
-def orders(material: Material) -> Section:
-    """Return the order book: Gantt, freezes in words, dates, reasons and fallbacks."""
-    frame = material.frame("orders")
-    freezes = [f"from {start} until {end}" for start, end in material.marks.freeze]
-    said = f"Changes are frozen {' and '.join(freezes)} (end exclusive)." if freezes else ""
-    if frame.empty:
-        empty = Note(f"The order book is empty. {said}".strip(), "empty")
-        return Section("orders", "Order book and freeze", "", (empty,))
-    dates = (
-        Column("id", "No.", "code"),
-        Column("item", "For", "code"),
-        Column("kind", "Kind", "name"),
-        Column("count", "Count", "count"),
-        Column("request_opens", "Window opens", "date"),
-        Column("recommended_by", "Recommended by", "date"),
-        Column("latest_by", "Latest by", "date"),
-        Column("in_place_by", "In place by", "date"),
-        Column("status", "Status", "status"),
-    )
-    reasons = (
-        Column("id", "No.", "code"),
-        Column("item", "For", "code"),
-        Column("reason", "Why"),
-        Column("fallback", "If it is refused or late"),
-    )
-    alt = "Order book: " + "; ".join(
-        f"{item}, {action}, latest by {latest}, status {status}"
-        for item, action, latest, status in zip(
-            frame["item"], frame["action"], frame["latest_by"], frame["status"], strict=True
-        )
-    )
-    blocks: list[Block] = [Figure("orders", f"{alt}.")]
-    if said:
-        blocks.append(Note(said))
-    blocks.append(table(frame, dates, caption="Dates to keep", name="orders"))
-    blocks.append(table(frame, reasons, caption="Reasons and fallbacks", name="orders"))
-    lead = "Dates are capacity: what is asked for after its latest date will not be there."
-    return Section("orders", "Order book and freeze", lead, tuple(blocks))
