@@ -69,7 +69,8 @@ def inputs_of(plan: PlanSet) -> dict[str, Any]:
     }
     meta["orders"] = meta.pop("orders_policy")
     meta |= meta.pop("inputs")  # digests, under the input's own name
-    rows = meta.pop("catalog", {}).get("rows", {})
+    prices = meta.pop("catalog", {})
+    rows, meta["quotas"] = prices.get("rows", {}), prices.get("quotas", {})
     meta["catalog"] = {
         name: {k: v for k, v in row.items() if k not in OF_A_PRICE} for name, row in rows.items()
     }
@@ -112,9 +113,14 @@ def _differing(old: Any, new: Any, at: Path) -> Iterator[Path]:
 
 
 def _counts(path: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Return whether a difference is an input: the rows of a catalog follow from the topology."""
-    both = all(value_at(one, path[:2]) is not None for one in (before, after))
-    return path[0] != "catalog" or both
+    """Return whether a difference is an input.
+
+    Which rows of a catalog stand in a record follows from the topology, and a record of an earlier
+    release holds none.
+    """
+    if path[0] not in {"catalog", "quotas", "events"}:
+        return True
+    return all(value_at(one, path[:2]) is not None for one in (before, after))
 
 
 def _grouped(
