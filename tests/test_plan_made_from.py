@@ -26,7 +26,7 @@ def history(start: str, hours: int, *, step: str = "h", tagged: slice = slice(0)
 
 
 def test_days_are_local_and_of_the_last_interval():
-    """03:00 UTC of 21 September is 23:00 of the 20th in New York; the 04:00 interval is the 21st."""
+    """The interval of 03:00 UTC on 21 September is 23:00 of the 20th in New York."""
     ends_at_four = history("2026-09-01T04:00", 20 * 24)  # the last interval starts at 03:00 UTC
     assert input_days(ends_at_four, None) == {"history": date(2026, 9, 20)}
     assert input_days(history("2026-09-01T04:00", 20 * 24 + 1), None)["history"] == date(
