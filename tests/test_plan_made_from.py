@@ -69,3 +69,15 @@ def test_a_record_of_an_earlier_release_is_no_changed_input(tmp_path, place):
     earlier = replace(plan, meta={k: v for k, v in plan.meta.items() if k != place})
     assert plan.changed_inputs(earlier).empty
     assert earlier.changed_inputs(plan).empty
+
+
+def test_a_field_that_an_earlier_release_lacks_is_no_change_while_it_is_empty(tmp_path):
+    from dataclasses import replace
+
+    plan = Study.read(stories.proportional_pool(tmp_path)).plan()
+    scenarios = [
+        {**one, "assumptions": {k: v for k, v in one["assumptions"].items() if k != "lift"}}
+        for one in plan.meta["scenarios"]
+    ]
+    earlier = replace(plan, meta={**plan.meta, "scenarios": scenarios})
+    assert plan.changed_inputs(earlier).empty

@@ -37,6 +37,7 @@ MOST: Final = 5
 """So many inputs are told apart; more are joined under the field that holds them."""
 OF_A_PRICE: Final = ("as_of", "source")
 PROBABILITY: Final = "probability"
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 LONGEST: Final = 48
 """Longer values are cut in words [characters]."""
 NODES: Final = ("drivers", "services", "databases", "externals", "pools")
@@ -104,11 +105,14 @@ def changed_inputs(old: PlanSet, new: PlanSet) -> tuple[Change, ...]:
 
 
 def _differing(old: Any, new: Any, at: Path) -> Iterator[Path]:
-    """Yield the paths at which two nested values differ; a mapping on one side only is one."""
+    """Yield the paths at which two nested values differ; a mapping on one side only is one.
+
+    Nothing and an empty value are the same: a record lacks the fields of later releases.
+    """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(set(old) | set(new)):
             yield from _differing(old.get(key), new.get(key), (*at, key))
-    elif old != new:
+    elif old != new and not (old in EMPTY and new in EMPTY):
         yield at
 
 

@@ -455,7 +455,7 @@ def read_document(
         raise InputError.of(str(path), got=str(error), expected=expected, do=do) from error
     if not isinstance(data, dict):
         raise InputError.of(
-            str(path), got=f"JSON that is a {type(data).__name__}", expected=expected, do=do
+            str(path), got=f"a JSON {type(data).__name__}, schema None", expected=expected, do=do
         )
     return data
 
