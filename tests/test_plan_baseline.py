@@ -93,7 +93,9 @@ def test_what_is_no_baseline_is_refused(saved, tmp_path):
     assert found.got == "schema 'capmodel.plan/1'"
     assert found.do.startswith("Freeze the plan first: capmodel freeze")
     (tmp_path / "list.json").write_text("[]", encoding="utf-8")
-    assert problem_of(lambda: cm.load_baseline(tmp_path / "list.json")).got == "JSON that is a list"
+    assert problem_of(lambda: cm.load_baseline(tmp_path / "list.json")).got.startswith(
+        "a JSON list"
+    )
     assert "No such file" in problem_of(lambda: cm.load_baseline(tmp_path / "none.json")).got
 
 

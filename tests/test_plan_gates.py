@@ -306,6 +306,32 @@ def test_a_review_before_the_plan_is_refused(old):
     assert (found.where, found.expected) == ("gate.as_of", "2026-09-21 or later")
 
 
+def test_a_baseline_and_texts_are_taken_as_they_come(old, new):
+    rules = rule("metric: season_usd, scope: {scenario: base}, max: +5 %")
+    frozen = old.freeze(on="2026-09-22")
+    by_baseline = new.gate(rules, baseline=frozen, as_of="2026-10-01")
+    assert by_baseline.to_frame().equals(new.gate(rules, baseline=old).to_frame())
+    assert by_baseline.as_of == date(2026, 10, 1)
+    assert new.diff(frozen).equals(new.diff(old))
+    assert new.change_comment(frozen, gates=by_baseline).splitlines()[0].endswith("what changed")
+    (found,) = problems(lambda: new.gate(rules, as_of="tomorrow"))
+    assert found.where == "gate.as_of"
+
+
+def test_without_a_baseline_the_comment_tells_the_gates_alone(old, tmp_path, capsys):
+    old.save(tmp_path / "plan.json")
+    (tmp_path / "gates.yaml").write_text("gates: {nodes: {metric: nodes, max: 90}}")
+    done = runner(capsys, "gate")(
+        tmp_path / "plan.json", "--rules", tmp_path / "gates.yaml", "--format", "md"
+    )
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "### Capacity review: gates", "", "- Gates as of 2026-09-21: 1 passed.", "",
+        "| Gate | Threshold | Was | Is | Result |", "|---|---|---|---|---|",
+        "| nodes | max 90 | - | 90 nodes | PASS |",
+    ]  # fmt: skip
+
+
 def test_the_command_says_bad_rules_with_exit_2(old, tmp_path, capsys):
     run = runner(capsys, "gate")
     old.save(tmp_path / "plan.json")

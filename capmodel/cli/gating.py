@@ -66,13 +66,13 @@ def gate(  # noqa: PLR0913, PLR0917  one argument for each option
 ) -> None:
     """Print what each rule says; exit 1 where a gate fails, else 3 where an input is stale.
 
-    With a baseline, md is a comment for a pull request: the gates, then what changed and why.
+    md is a comment for a pull request: the gates and, with a baseline, what changed and why.
     """
     plans = read_plan(plan_path)
     before = None if baseline_path is None else read_plan(baseline_path)
     result = plans.gate(rules_path, baseline=before, as_of=as_of.date() if as_of else None)
-    if form == "md" and before is not None:
-        changes = changes_of(before, plans, study_path, settings)
+    if form == "md":
+        changes = None if before is None else changes_of(before, plans, study_path, settings)
         say(plans.change_comment(before, changes=changes, gates=result))
     else:
         say(in_format(result.to_frame(), form, columns=SHOWN))

@@ -37,6 +37,7 @@ MOST: Final = 5
 """So many inputs are told apart; more are joined under the field that holds them."""
 OF_A_PRICE: Final = ("as_of", "source")
 PROBABILITY: Final = "probability"
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 LONGEST: Final = 48
 """Longer values are cut in words [characters]."""
 NODES: Final = ("drivers", "services", "databases", "externals", "pools")
@@ -69,7 +70,8 @@ def inputs_of(plan: PlanSet) -> dict[str, Any]:
     }
     meta["orders"] = meta.pop("orders_policy")
     meta |= meta.pop("inputs")  # digests, under the input's own name
-    rows = meta.pop("catalog", {}).get("rows", {})
+    prices = meta.pop("catalog", {})
+    rows, meta["quotas"] = prices.get("rows", {}), prices.get("quotas", {})
     meta["catalog"] = {
         name: {k: v for k, v in row.items() if k not in OF_A_PRICE} for name, row in rows.items()
     }
@@ -103,18 +105,26 @@ def changed_inputs(old: PlanSet, new: PlanSet) -> tuple[Change, ...]:
 
 
 def _differing(old: Any, new: Any, at: Path) -> Iterator[Path]:
-    """Yield the paths at which two nested values differ; a mapping on one side only is one."""
+    """Yield the paths at which two nested values differ; a mapping on one side only is one.
+
+    Nothing and an empty value are the same: a record lacks the fields of later releases.
+    """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(set(old) | set(new)):
             yield from _differing(old.get(key), new.get(key), (*at, key))
-    elif old != new:
+    elif old != new and not (old in EMPTY and new in EMPTY):
         yield at
 
 
 def _counts(path: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Return whether a difference is an input: the rows of a catalog follow from the topology."""
-    both = all(value_at(one, path[:2]) is not None for one in (before, after))
-    return path[0] != "catalog" or both
+    """Return whether a difference is an input.
+
+    Which rows of a catalog stand in a record follows from the topology, and a record of an earlier
+    release holds none.
+    """
+    if path[0] not in {"catalog", "quotas", "events"}:
+        return True
+    return all(value_at(one, path[:2]) is not None for one in (before, after))
 
 
 def _grouped(

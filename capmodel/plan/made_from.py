@@ -17,6 +17,7 @@ import numpy as np
 
 from capmodel.catalog import Catalog
 from capmodel.documents import canonical_json, sha256_hex
+from capmodel.plan.equip import quota_of
 from capmodel.plan.observations import digest_of, digest_of_rows
 
 if TYPE_CHECKING:
@@ -75,9 +76,15 @@ def events_digest(events: Events) -> str:
 
 
 def catalog_record(solved: Solved) -> dict[str, Any]:
-    """Return the region and every row that the topology's pools and databases may be sized with."""
-    catalog, topology = solved.prices.given, solved.estate.topology
-    return {"region": catalog.region, "rows": _rows(catalog, topology)}
+    """Return the region, the rows that pools and databases may be sized with, the quotas used."""
+    request, topology = solved.request, solved.estate.topology
+    catalog = solved.prices.given
+    quotas = (quota_of(topology, request.quotas, name) for name in topology.limits)
+    return {
+        "region": catalog.region,
+        "rows": _rows(catalog, topology),
+        "quotas": {f"{one.service} {one.name}": one.value for one in quotas if one is not None},
+    }
 
 
 def _rows(catalog: Catalog, topology: Topology) -> dict[str, dict[str, Any]]:

@@ -186,8 +186,8 @@ class PlanSet:
 
     def diff(
         self,
-        old: str | PlanSet,
-        new: str | PlanSet | None = None,
+        old: str | PlanSet | Baseline,
+        new: str | None = None,
         *,
         fit: CapacityFit | None = None,
         study: Study | None = None,
@@ -209,27 +209,31 @@ class PlanSet:
         InputError
             For an unknown scenario, and for a fit or study that does not give this plan.
         """
-        if isinstance(old, PlanSet):
-            return explained_diff(old, self, fit=fit, study=study)
+        if not isinstance(old, str):
+            return explained_diff(_plan_of(old), self, fit=fit, study=study)
         if not isinstance(new, str):
             raise InputError.of(
                 "diff", got=repr(new), expected="two scenario names", do='diff("base", "high")'
             )
         return diff_frames(self._only(old), self._only(new))
 
-    def changed_inputs(self, old: PlanSet) -> pd.DataFrame:
+    def changed_inputs(self, old: PlanSet | Baseline) -> pd.DataFrame:
         """Return which inputs differ from an older plan: field, both values, whether it swaps."""
-        return changes_frame(changed_inputs(old, self))
+        return changes_frame(changed_inputs(_plan_of(old), self))
 
     def change_comment(
-        self, old: PlanSet, *, changes: pd.DataFrame | None = None, gates: GateResult | None = None
+        self,
+        old: PlanSet | Baseline | None = None,
+        *,
+        changes: pd.DataFrame | None = None,
+        gates: GateResult | None = None,
     ) -> str:
         """Return what changed from an older plan as a comment of at most 60 lines of Markdown.
 
         Parameters
         ----------
         old
-            The older plan.
+            The older plan; None: the gates alone are told.
         changes
             Rows of :meth:`diff`, where they are known; None: they are made.
         gates
@@ -237,13 +241,16 @@ class PlanSet:
         """
         from capmodel import report  # noqa: PLC0415
 
-        doubt = mismatch(old, self)
+        lead = [gates.headline()] if gates else []
+        if old is not None:
+            changes = self.diff(old) if changes is None else changes
+            lead += [doubt] if (doubt := mismatch(_plan_of(old), self)) else []
         return report.change_comment(
-            self.diff(old) if changes is None else changes,
-            title=f"{self.meta['title']}: what changed",
-            inputs=self.changed_inputs(old),
+            changes if old is not None else None,
+            title=f"{self.meta['title']}: {'what changed' if old is not None else 'gates'}",
+            inputs=self.changed_inputs(old) if old is not None else None,
             gates=None if gates is None else gates.frame,
-            lead=[*([gates.headline()] if gates else []), *([doubt] if doubt else [])],
+            lead=lead,
         )
 
     def _only(self, scenario: str) -> dict[str, pd.DataFrame]:
@@ -369,8 +376,8 @@ class PlanSet:
         self,
         rules: GateRules | str | Path,
         *,
-        baseline: PlanSet | None = None,
-        as_of: date | None = None,
+        baseline: PlanSet | Baseline | None = None,
+        as_of: str | date | None = None,
     ) -> GateResult:
         """Return what gate rules (or the file that holds them) say about this plan.
 
@@ -389,11 +396,16 @@ class PlanSet:
             For unknown metrics and scopes, and for rules on a change without a baseline.
         """
         known = rules if isinstance(rules, GateRules) else GateRules.read(rules)
-        return apply_gates(self, known, baseline=baseline, as_of=as_of)
+        return apply_gates(
+            self,
+            known,
+            baseline=None if baseline is None else _plan_of(baseline),
+            as_of=None if as_of is None else as_date(as_of, "gate.as_of"),
+        )
 
-    def freeze(self, *, on: date, note: str = "") -> Baseline:
+    def freeze(self, *, on: str | date, note: str = "") -> Baseline:
         """Return the plan frozen on a day: `Baseline.save` writes what is refused once edited."""
-        return freeze(self, on=on, note=note)
+        return freeze(self, on=as_date(on, "freeze.on"), note=note)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -448,6 +460,10 @@ class PlanSet:
         return lines + str(shown[columns].to_html(index=False))
 
 
+def _plan_of(old: PlanSet | Baseline) -> PlanSet:
+    return old.plan if isinstance(old, Baseline) else old
+
+
 def load_plan(path: str | Path) -> PlanSet:
     """Read a saved plan, see :meth:`PlanSet.load`."""
     return PlanSet.load(path)
@@ -463,7 +479,7 @@ def read_document(
         raise InputError.of(str(path), got=str(error), expected=expected, do=do) from error
     if not isinstance(data, dict):
         raise InputError.of(
-            str(path), got=f"JSON that is a {type(data).__name__}", expected=expected, do=do
+            str(path), got=f"a JSON {type(data).__name__}, schema None", expected=expected, do=do
         )
     return data
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from capmodel.sources import Recommendations
     from capmodel.topology import Topology
 
-__all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting"]
+__all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting", "as_date"]
 
 MIN_DRAWS = 100
 PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes")

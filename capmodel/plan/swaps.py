@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
@@ -103,14 +104,19 @@ class Replanner:
         ).frames
 
     def _variant(self, study: Study, inputs: Mapping[str, Any]) -> Study:
-        fields = study.model_dump()
-        told = ("horizon", "season", "seed", "draws", "as_of", "orders", "overlays", "scenarios")
-        changed = type(study).model_validate(
-            {**fields, **{name: inputs[name] for name in told}, "also": (), "recommendations": ()}
-        )
-        copied = study.model_copy(
-            update={name: getattr(changed, name) for name in (*told, "also", "recommendations")}
-        )
+        span = type(study.horizon)
+        told = {
+            "horizon": span.model_validate(inputs["horizon"]),
+            "season": span.model_validate(inputs["season"]),
+            "seed": inputs["seed"],
+            "draws": inputs["draws"],
+            "as_of": date.fromisoformat(inputs["as_of"]),
+            "orders": OrdersPolicy.model_validate(inputs["orders"]),
+            "overlays": OVERLAYS.validate_python(inputs["overlays"]),
+            "scenarios": inputs["scenarios"],
+        }
+        parts = {"also": (), "recommendations": ()}  # no figure that is compared comes from them
+        copied = study.model_copy(update={**told, **parts})
         return copied.with_catalog(self._catalog(inputs, study.read_catalog()))
 
     def _catalog(self, inputs: Mapping[str, Any], base: Catalog) -> Catalog:

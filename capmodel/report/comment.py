@@ -33,10 +33,10 @@ _HEADS: Final = ("What", "Figure", "Old", "New", "Change", "Status", "Cause")
 
 
 def change_comment(
-    changes: pd.DataFrame,
+    changes: pd.DataFrame | None,
     *,
     title: str,
-    inputs: pd.DataFrame,
+    inputs: pd.DataFrame | None = None,
     gates: pd.DataFrame | None = None,
     lead: Sequence[str] = (),
 ) -> str:
@@ -45,7 +45,7 @@ def change_comment(
     Parameters
     ----------
     changes
-        Rows of a diff, with their causes.
+        Rows of a diff, with their causes; None: there is nothing to compare with.
     title
         The plan's title.
     inputs
@@ -64,6 +64,8 @@ def change_comment(
     lines += [f"- {escape(sentence)}" for sentence in lead[:_SENTENCES]]
     if gates is not None:
         lines += ["", *_gates(gates)]
+    if changes is None:
+        return "\n".join(lines) + "\n"
     lines += ["", *_inputs(inputs)]
     rows = _ranked(changes)
     lines += ["", *_head(rows)]
@@ -94,8 +96,8 @@ def _gates(gates: pd.DataFrame) -> list[str]:
     return lines + ([f"{len(left)} more gates, {left[-1][6]} among them."] if left else [])
 
 
-def _inputs(inputs: pd.DataFrame) -> list[str]:
-    if inputs.empty:
+def _inputs(inputs: pd.DataFrame | None) -> list[str]:
+    if inputs is None or inputs.empty:
         return ["No recorded input differs."]
     rows = inputs.to_dict("records")
     lines = [
