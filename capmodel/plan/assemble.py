@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.plan.make import Solved
+    from capmodel.plan.request import PlanRequest
     from capmodel.plan.supply import Supply
 
 __all__ = ["assemble"]
@@ -166,7 +167,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             {"start": freeze.start.isoformat(), "end": freeze.end.isoformat()}
             for freeze in request.orders.freeze
         ],
-        "inputs": {**fit.inputs, **recommendation_digests(request)},
+        "inputs": {**fit.inputs, **recommendation_digests(request), **_ledger_digest(request)},
         "topology": solved.estate.topology.model_dump(mode="json", by_alias=True),
         "catalog": catalog_record(solved),
         "events": events_digest(fit.events),
@@ -174,6 +175,10 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
         "notes": dict(notes),
     }
+
+
+def _ledger_digest(request: PlanRequest) -> dict[str, str]:
+    return {"ledger": request.ledger.digest} if request.ledger.entries else {}
 
 
 def _season_multiples(solved: Solved) -> dict[str, float]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.catalog import Catalog, Quotas
+    from capmodel.ledger import Ledger
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
     from capmodel.scenario import Overlay, Scenario
@@ -97,6 +98,7 @@ class CapacityFit:
         also: Collection[str] = (),
         recommendations: Recommendations | Sequence[Recommendations] | None = None,
         workloads: Mapping[str, str] | None = None,
+        ledger: Ledger | None = None,
     ) -> PlanSet:
         """Plan scenarios: capacity, cost, orders and risk.
 
@@ -124,6 +126,8 @@ class CapacityFit:
         recommendations, workloads
             What KRR or VPA recommend, set beside the right sizes; ``{"namespace/workload":
             "service"}`` where names differ.
+        ledger
+            Past seasons' accuracy; roots that missed by more than was planned get wider luck.
 
         Raises
         ------
@@ -146,6 +150,7 @@ class CapacityFit:
                 also=also,
                 recommendations=recommendations,
                 workloads=workloads,
+                ledger=ledger,
             ),
         )
         return make_plan(self, request)

@@ -11,6 +11,7 @@ import numpy as np
 
 from capmodel.catalog import Catalog, Quotas
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.ledger import Ledger
 from capmodel.orders import OrdersPolicy
 from capmodel.scenario import (
     Overlay,
@@ -96,6 +97,8 @@ class Setting:
     recommendations: Recommendations | Sequence[Recommendations] | None = None
     workloads: Mapping[str, str] | None = None
     """``namespace/workload`` of a recommendation to the service that it is, where names differ."""
+    ledger: Ledger | None = None
+    """Past seasons, whose misses widen the season's luck."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +124,7 @@ class PlanRequest:
     also: frozenset[str]
     recommendations: tuple[Recommendations, ...]
     workloads: Mapping[str, str]
+    ledger: Ledger
 
     @classmethod
     def of(
@@ -177,6 +181,7 @@ class PlanRequest:
             also=frozenset(setting.also) | ({"rightsizing"} if given else set()),
             recommendations=given,
             workloads=setting.workloads or {},
+            ledger=setting.ledger if setting.ledger is not None else Ledger(),
         )
 
     @property

@@ -21,6 +21,7 @@ from capmodel.catalog import Catalog, Quotas
 from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
+from capmodel.ledger import Ledger
 from capmodel.orders import OrdersPolicy
 from capmodel.plan.inherit import filled_in
 from capmodel.plan.model import CapacityFit, CapacityModel
@@ -206,6 +207,9 @@ class Study(_Spec):
     """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
+
+    ledger: Path | None = None
+    """Accuracy ledger of past seasons, a CSV that `capmodel retro --ledger` appends to."""
 
     _path: Path = PrivateAttr(default=Path())
     _catalog: Catalog | None = PrivateAttr(default=None)
@@ -457,4 +461,5 @@ class Study(_Spec):
             also=self._also(fit.topology),
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
+            ledger=Ledger.read(self._at(self.ledger)) if self.ledger else None,
         )
