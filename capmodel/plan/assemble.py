@@ -22,6 +22,7 @@ from capmodel.plan.frames_event_hour import (
     event_hour_note,
     with_event_hour,
 )
+from capmodel.plan.frames_fan import fan_frame
 from capmodel.plan.frames_ladder import ladder_frame, shares_frame
 from capmodel.plan.frames_limits import limits_frame, risk_frame
 from capmodel.plan.frames_mix import pool_mixes
@@ -73,6 +74,7 @@ def assemble(solved: Solved) -> PlanSet:
     event_hour = event_hour_frame(solved, supply)
     frames = {
         "demand": demand_frame(solved),
+        "fan": fan_frame(solved),
         "yoy": yoy_frame(solved),
         "calendar_yoy": calendar,
         "lifts": lifts_frame(solved),

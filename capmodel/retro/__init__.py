@@ -8,5 +8,7 @@ from __future__ import annotations
 
 from capmodel.retro.result import Retro
 from capmodel.retro.season import retro
+from capmodel.retro.track_result import Track
+from capmodel.retro.tracking import track
 
-__all__ = ["Retro", "retro"]
+__all__ = ["Retro", "Track", "retro", "track"]

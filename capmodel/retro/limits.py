@@ -19,7 +19,7 @@ from capmodel.errors import InputError, Problem, nearest
 from capmodel.retro.observed import Observed
 from capmodel.retro.planned import MIXTURE, Planned
 
-__all__ = ["limits_frame", "money_frame"]
+__all__ = ["check_provisioned", "limits_frame", "money_frame", "usage_of"]
 
 MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     "cpu_cores": ("cpu_cores",),
@@ -58,7 +58,7 @@ def limits_frame(planned: Planned, observed: Observed, provisioned: Provisioned)
     limits = planned.frame("limits", MIXTURE)
     point = planned.frame("limits", planned.main).set_index(["node", "limit"])["peak_p50"]
     keys = list(zip(limits["node"].astype(str), limits["limit"].astype(str), strict=True))
-    _check_provisioned(provisioned, keys)
+    check_provisioned(provisioned, keys)
     ladder = planned.plan.frames["ladder"]
     ranks = {
         (str(n), str(x)): int(r)
@@ -98,7 +98,7 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
     return ranked
 
 
-def _check_provisioned(provisioned: Provisioned, keys: list[tuple[str, str]]) -> None:
+def check_provisioned(provisioned: Provisioned, keys: list[tuple[str, str]]) -> None:
     problems = []
     names = [f"{node}.{limit}" for node, limit in keys]
     for (node, limit), value in provisioned.items():
@@ -144,7 +144,7 @@ def _actual(
         "short_minutes": math.nan,
         "actual_rank": math.nan,
     }
-    usage = _usage(planned, observed, key)
+    usage = usage_of(planned, observed, key)
     if usage is None:
         return unknown
     stood, by = _stood(planned, observed, key, stated, hard)
@@ -167,7 +167,7 @@ def _actual(
     }
 
 
-def _usage(planned: Planned, observed: Observed, key: tuple[str, str]) -> np.ndarray | None:
+def usage_of(planned: Planned, observed: Observed, key: tuple[str, str]) -> np.ndarray | None:
     """Return a limit's usage in the season, shape (T,), None where it was not measured."""
     node, limit = key
     history = observed.history
@@ -211,7 +211,7 @@ def money_frame(planned: Planned, observed: Observed) -> pd.DataFrame:
     cost = planned.frame("cost", MIXTURE)
     rows = []
     for row in cost[cost["kind"] == "nodes"].to_dict("records"):
-        nodes = _usage(planned, observed, (str(row["item"]), "nodes"))
+        nodes = usage_of(planned, observed, (str(row["item"]), "nodes"))
         if nodes is None or np.isnan(nodes).all():
             continue
         hours = observed.step_min / 60

@@ -55,8 +55,17 @@ class Observed:
         return "minute" if self.step_min == 1 else f"{self.step_min}-minute mean"
 
 
-def observe(planned: Planned, actuals: History) -> Observed:
+def observe(planned: Planned, actuals: History, *, running: bool = False) -> Observed:
     """Lay actuals on the days of a plan.
+
+    Parameters
+    ----------
+    planned
+        The plan.
+    actuals
+        What was measured.
+    running
+        Whether the season still runs: days that are not over are no gap.
 
     Raises
     ------
@@ -89,7 +98,8 @@ def observe(planned: Planned, actuals: History) -> Observed:
     if not nodes:
         raise _no_node(planned, actuals)
     findings += _missing_nodes(planned, nodes)
-    findings += _gaps(planned, seen, clean)
+    over = np.arange(n_days) < (day_of_step[-1] if running else n_days)
+    findings += _gaps(planned, seen, clean, over=over)
     return Observed(
         history=clean,
         step_min=axis.step_min,
@@ -190,22 +200,36 @@ def _no_node(planned: Planned, actuals: History) -> InputError:
 
 
 def _missing_nodes(planned: Planned, nodes: list[str]) -> list[Finding]:
-    return [
-        Finding(
-            code="not_measured",
-            severity="warning" if planned.kind[node] == "root" else "info",
-            service=node,
-            message="the plan holds its peak, the actuals do not: it is not judged",
-        )
-        for node in planned.season
-        if node not in nodes
+    """Name the roots that were not measured one by one, what they feed in one finding."""
+    missing = [node for node in planned.season if node not in nodes]
+    words = "the plan holds the peak, the actuals do not: it is not judged"
+    found = [
+        Finding(code="not_measured", severity="warning", service=node, message=words)
+        for node in missing
+        if planned.kind[node] == "root"
     ]
+    fed = [node for node in missing if planned.kind[node] != "root"]
+    if fed:
+        listed = ", ".join(fed[:PREFIX_NAMES]) + (", ..." if len(fed) > PREFIX_NAMES else "")
+        message = f"{len(fed)} nodes are planned and not in the actuals ({listed}): not judged"
+        found.append(
+            Finding(
+                code="not_measured",
+                severity="info",
+                service="",
+                message=message,
+                data={"nodes": fed},
+            )
+        )
+    return found
 
 
-def _gaps(planned: Planned, seen: Mapping[str, np.ndarray], clean: History) -> list[Finding]:
+def _gaps(
+    planned: Planned, seen: Mapping[str, np.ndarray], clean: History, *, over: np.ndarray
+) -> list[Finding]:
     """Say which days of the season each node was not seen whole, as one finding a node."""
     findings = []
-    season = planned.in_season
+    season = planned.in_season & over
     for node, share in seen.items():
         partly = season & (share < WHOLE)
         if not partly.any():
