@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from capmodel import laws
     from capmodel.backtest.replay import replay
+    from capmodel import laws, retro
     from capmodel.catalog import Catalog
     from capmodel.demand import Batched, GivenDemand
     from capmodel.demand.adapters import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from capmodel.errors import CapmodelError, InputError, ModelError
     from capmodel.events import Events
     from capmodel.history import History
+    from capmodel.ledger import Ledger
     from capmodel.plan import (
         Baseline,
         CapacityFit,
@@ -91,6 +93,7 @@ __all__ = [
     "InputError",
     "LastYearAligned",
     "Launch",
+    "Ledger",
     "LogNormal",
     "LoseZonesOverlay",
     "ModelError",
@@ -119,6 +122,7 @@ __all__ = [
     "read_parquet",
     "read_vpa",
     "replay",
+    "retro",
 ]
 
 _MODULE_OF: Final = {
@@ -143,6 +147,7 @@ _MODULE_OF: Final = {
     "InputError": "errors",
     "LastYearAligned": "demand.adapters",
     "Launch": "scenario",
+    "Ledger": "ledger",
     "LogNormal": "scenario",
     "LoseZonesOverlay": "scenario",
     "ModelError": "errors",
@@ -172,7 +177,7 @@ _MODULE_OF: Final = {
 }
 """The module that each public name comes from; a test compares it with the imports above."""
 
-_PACKAGES: Final = ("laws",)
+_PACKAGES: Final = ("laws", "retro")
 """Packages that are a public name as a whole."""
 
 

@@ -66,7 +66,7 @@ def _stated_sd(solved: Solved, scenario: str, root: str) -> float | None:
     return None if stated is None else float(stated.sigma)
 
 
-def _rows(
+def _rows(  # noqa: PLR0913  what one root is under one scenario
     solved: Solved,
     loads: Loads,
     root: str,

@@ -60,7 +60,7 @@ class Revised:
     """Squared distance of what was seen from the likeliest scenario, over its expectation."""
 
 
-def covariance(
+def covariance(  # noqa: PLR0913  the parts of a fan
     *,
     walk: np.ndarray,
     common: np.ndarray,
@@ -181,9 +181,7 @@ class _Part:
     distance: float
 
 
-def _conditional(
-    fan: Fan, seen: np.ndarray, log_actual: np.ndarray, rest: np.ndarray
-) -> _Part:
+def _conditional(fan: Fan, seen: np.ndarray, log_actual: np.ndarray, rest: np.ndarray) -> _Part:
     from scipy.linalg import cho_factor, cho_solve  # noqa: PLC0415  the package loads faster so
 
     mean, whole = fan.log_p50[rest], fan.covariance[np.ix_(rest, rest)]
@@ -217,20 +215,18 @@ def _day_quantiles(parts: Sequence[_Part], weights: np.ndarray) -> np.ndarray:
     high = np.where(shown, mean + REACH * sd, -np.inf).max(axis=0)
     grid = low + (high - low) * np.linspace(0, 1, GRID)[:, None]
     total = np.einsum("s,sgm->gm", weights, ndtr((grid - mean[:, None]) / sd[:, None]))
-    return np.array(
-        [np.interp(QUANTILES, total[:, m], grid[:, m]) for m in range(grid.shape[1])]
-    )
+    return np.array([np.interp(QUANTILES, total[:, m], grid[:, m]) for m in range(grid.shape[1])])
 
 
 def _weighted(values: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Return P10, P50, P90 and P99 of weighted draws, interpolated between them."""
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(share[order]) - share[order] / 2
-    return np.interp(QUANTILES, cumulative, values[order])
+    return np.asarray(np.interp(QUANTILES, cumulative, values[order]))
 
 
 def _even(values: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Return weighted draws as 1,000 equally likely ones, sorted."""
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(share[order]) - share[order] / 2
-    return np.interp((np.arange(1000) + 0.5) / 1000, cumulative, values[order])
+    return np.asarray(np.interp((np.arange(1000) + 0.5) / 1000, cumulative, values[order]))

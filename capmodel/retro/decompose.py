@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 __all__ = ["DIGITS", "exact_steps", "running_products"]
@@ -33,10 +34,7 @@ def running_products(planned: Sequence[float], actual: Sequence[float]) -> tuple
     >>> running_products((100.0, 1.2), (107.0, 1.32))  # driver [1/s], calls per event
     (120.0, 128.4, 141.24)
     """
-    totals = []
-    for k in range(len(planned) + 1):
-        totals.append(math.prod((*actual[:k], *planned[k:])))
-    return tuple(totals)
+    return tuple(math.prod((*actual[:k], *planned[k:])) for k in range(len(planned) + 1))
 
 
 def exact_steps(totals: Sequence[float]) -> tuple[Decimal, ...]:
@@ -59,6 +57,4 @@ def exact_steps(totals: Sequence[float]) -> tuple[Decimal, ...]:
     exponent = math.floor(math.log10(largest)) - DIGITS + 1 if largest > 0 else 0
     quantum = Decimal(1).scaleb(exponent)
     rounded = [round(Decimal(t) / quantum) for t in totals]
-    return tuple(
-        (later - earlier) * quantum for earlier, later in zip(rounded, rounded[1:], strict=False)
-    )
+    return tuple((later - earlier) * quantum for earlier, later in pairwise(rounded))

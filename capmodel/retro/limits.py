@@ -99,6 +99,7 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_provisioned(provisioned: Provisioned, keys: list[tuple[str, str]]) -> None:
+    """Refuse what is said to have stood there of limits that the plan does not hold."""
     problems = []
     names = [f"{node}.{limit}" for node, limit in keys]
     for (node, limit), value in provisioned.items():

@@ -69,8 +69,10 @@ def _largest_miss(steps: pd.DataFrame) -> list[str]:
         for step, change in zip(part["step"], part["change"], strict=True)
     )
     return [
-        f"{name} missed by most: planned {first:.2f} rps, actual {last:.2f}, "
-        f"{sum(part['change']):+.2f} = {steps_in_words} (in this order)."
+        (
+            f"{name} missed by most: planned {first:.2f} rps, actual {last:.2f}, "
+            f"{sum(part['change']):+.2f} = {steps_in_words} (in this order)."
+        )
     ]
 
 
@@ -79,32 +81,38 @@ def _coverage(coverage: pd.DataFrame) -> list[str]:
     if not row["n"]:
         return []
     return [
-        f"P10 to P90 held for {row['hits']} of {row['n']} {row['of']} ({row['coverage']:.0%}, "
-        f"binomial 95 % interval {row['coverage_low']:.0%} to {row['coverage_high']:.0%}; "
-        f"{row['nominal']:.0%} was promised): {row['reads']}."
+        (
+            f"P10 to P90 held for {row['hits']} of {row['n']} {row['of']} ({row['coverage']:.0%}, "
+            f"binomial 95 % interval {row['coverage_low']:.0%} to {row['coverage_high']:.0%}; "
+            f"{row['nominal']:.0%} was promised): {row['reads']}."
+        )
     ]
 
 
 def _limits(limits: pd.DataFrame) -> list[str]:
     if limits.empty:
         return []
-    planned = limits.loc[limits["planned_rank"].idxmin()]
+    planned = limits.sort_values("planned_rank", kind="stable").iloc[0]
     words = f"Planned to break first: {planned['node']} {planned['limit']}"
     short = limits[limits["short_from"] != ""]
     if not short.empty:
         first = short.iloc[0]
         return [
-            f"{words}; what ran short first was {first['node']} {first['limit']} from "
-            f"{first['short_from']}, {_minutes(first['short_minutes'])} in all at up to "
-            f"{first['utilization']:.0%}."
+            (
+                f"{words}; what ran short first was {first['node']} {first['limit']} from "
+                f"{first['short_from']}, {_minutes(first['short_minutes'])} in all at up to "
+                f"{first['utilization']:.0%}."
+            )
         ]
     seen = limits[limits["actual"].notna()]
     if seen.empty:
         return [f"{words}; no limit's usage was measured."]
     first = seen.iloc[0]
     return [
-        f"{words}; nothing that was measured ran short, the fullest was {first['node']} "
-        f"{first['limit']} at {first['utilization']:.0%}."
+        (
+            f"{words}; nothing that was measured ran short, the fullest was {first['node']} "
+            f"{first['limit']} at {first['utilization']:.0%}."
+        )
     ]
 
 
@@ -119,6 +127,8 @@ def _money(money: pd.DataFrame) -> list[str]:
     seen, season = float(money["hours_seen"].min()), float(money["hours_season"].max())
     part = "" if math.isclose(seen, season) else f" in {seen:,.0f} of {season:,.0f} hours"
     return [
-        f"Nodes cost {usd(actual)}{part}, planned {usd(planned)}: "
-        f"{usd(actual - planned, signed=True)}."
+        (
+            f"Nodes cost {usd(actual)}{part}, planned {usd(planned)}: "
+            f"{usd(actual - planned, signed=True)}."
+        )
     ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from capmodel.errors import InputError, nearest
 from capmodel.plots.labels import number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Track"]
 

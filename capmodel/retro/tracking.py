@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ __all__ = ["track"]
 
 FAR: Final = 4.0
 """Days seen that depart by this multiple of what the plan expects do not look like its days."""
+SPREADS: Final = ("walk_sd", "common_sd", "shock_sd", "week_sd", "day_sd")
 DAY_COLUMNS: Final = [
     "service", "date", "event", "quantity", "peak_p10", "peak_p50", "peak_p90", "actual", "ratio_x",
     "pit", "state", "revised_p10", "revised_p50", "revised_p90", "revised_p99",
@@ -120,7 +121,10 @@ def _last_day(planned: Planned, until: str | date | None) -> int:
             end = until if isinstance(until, date) else date.fromisoformat(until)
         except ValueError as error:
             raise InputError.of(
-                "until", got=repr(until), expected="an ISO date such as 2026-12-02", do="Rewrite it."
+                "until",
+                got=repr(until),
+                expected="an ISO date such as 2026-12-02",
+                do="Rewrite it.",
             ) from error
     if not planned.start < end <= planned.end:
         raise InputError.of(
@@ -187,11 +191,11 @@ class _Root:
             if n not in ahead and math.isnan(value):
                 state = "not seen"
             judged = math.nan if state == "in part" else value
+            score = pit(judged, quantiles.tolist())
             new = revised.quantiles[ahead[n]] if n in ahead else [math.nan] * 4
             rows.append(
                 (self.root, str(planned.dates[n]), planned.events[n], planned.quantity[self.root],
-                 *quantiles[:3], value, judged / quantiles[1], pit(judged, quantiles.tolist()), state,
-                 *new)
+                 *quantiles[:3], value, judged / quantiles[1], score, state, *new)
             )  # fmt: skip
         return pd.DataFrame(rows, columns=DAY_COLUMNS)
 
@@ -283,7 +287,7 @@ def _fans(planned: Planned, root: str) -> tuple[Fan, ...]:
 
 
 def _covariance(rows: pd.DataFrame, week: np.ndarray) -> np.ndarray:
-    column = {name: rows[name].to_numpy(dtype=float) for name in rows if name.endswith("_sd")}
+    column = {name: rows[name].to_numpy(dtype=float) for name in SPREADS}
     return covariance(
         walk=column["walk_sd"],
         common=column["common_sd"],
