@@ -67,7 +67,7 @@ class Widening:
     scale_x: float
     """Multiplies the log standard deviation [ratio], 1 or more."""
     df: float
-    """Degrees of freedom behind it: the prior's, and one for each season."""
+    """Degrees of freedom behind it: one for each season, and the prior's where it has a part."""
     seasons: int
     covered: float
     """Share of the seasons inside P10 to P90 [ratio]."""
@@ -201,8 +201,9 @@ def widening_of(service: str, scores: Sequence[float], *, hits: int) -> Widening
 
     With K seasons of scores z, ``s^2 = (4 + sum z^2) / (4 + K)``: the posterior scale under a
     scaled inverse chi-squared prior of 4 degrees of freedom at 1, the same weight that every prior
-    of the demand model has. From three seasons on it is at least ``mean z^2``: the prior may widen
-    what the seasons show, never narrow it. It is at least 1, and 1 where the seasons missed by no
+    of the demand model has, with 4 + K degrees of freedom. From three seasons on it is at least
+    ``mean z^2``, with the K degrees of freedom of the seasons alone: the prior may widen what the
+    seasons show, never narrow it. It is at least 1, and 1 where the seasons missed by no
     more than was promised (``mean z^2 <= 1`` and P10 to P90 held at least 80 % of them).
 
     Parameters
@@ -230,12 +231,12 @@ def widening_of(service: str, scores: Sequence[float], *, hits: int) -> Widening
         return Widening(service, 1.0, PRIOR_DF, 0, math.nan)
     total = sum(z * z for z in scores)
     covered = hits / k
-    square = (PRIOR_DF + total) / (PRIOR_DF + k)
-    if k >= FEWEST_SEASONS:
-        square = max(square, total / k)
+    square, df = (PRIOR_DF + total) / (PRIOR_DF + k), PRIOR_DF + k
+    if k >= FEWEST_SEASONS and total / k > square:
+        square, df = total / k, float(k)
     if total <= k and covered >= NOMINAL:
         square = 1.0
-    return Widening(service, math.sqrt(max(square, 1.0)), PRIOR_DF + k, k, covered)
+    return Widening(service, math.sqrt(max(square, 1.0)), df, k, covered)
 
 
 def _key(entry: Entry) -> tuple[str, str, str, str]:

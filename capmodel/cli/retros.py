@@ -147,7 +147,8 @@ def retro(  # noqa: PLR0913, PLR0917  one argument for each option
         result.to_html(out) if out.suffix == ".html" else result.to_markdown(out)
         note(f"wrote {out}")
     if ledger_path is not None:
-        note(f"{ledger_path}: {len(entries)} entries added")
+        count = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+        note(f"{ledger_path}: {count} added")
 
 
 @click.command(short_help="Track a running season against its plan.")
