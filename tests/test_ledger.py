@@ -114,10 +114,10 @@ def planted(true_sd: float, *, seasons: int, histories: int) -> tuple[np.ndarray
     Nature: the season's peak departs from its plan by a normal logarithm of `true_sd`; every plan
     states 0.10.
     """
-    rng = np.random.default_rng(20261130)
+    rng = np.random.default_rng(0)
     error = true_sd * rng.standard_normal((histories, seasons + 1))
     held, alone = np.zeros(histories, dtype=bool), np.zeros(histories, dtype=bool)
-    (path,) = declared_roots({"checkouts": (1000.0, 0.10)}, "2026-11-30", "2026-12-01", draws=2000)
+    (path,) = declared_roots({"checkouts": (1000.0, 0.10)}, "2026-11-30", "2026-12-01", draws=400)
     for i, (*past, now) in enumerate(error / 0.10):
         asked = widening_of("checkouts", past, hits=sum(abs(z) < Z90 for z in past))
         wide = widened(path, scale_x=asked.scale_x, df=asked.df, seed=i) if asked.widens else path
@@ -129,7 +129,7 @@ def planted(true_sd: float, *, seasons: int, histories: int) -> tuple[np.ndarray
 
 @pytest.mark.parametrize("seasons", [4, 6])
 def test_wild_seasons_bring_the_p90_back_to_nominal(seasons: int) -> None:
-    held, alone = planted(0.20, seasons=seasons, histories=400)
+    held, alone = planted(0.20, seasons=seasons, histories=1000)
     low, high = (float(x) for x in binomial_interval(held.sum(), len(held)))
     assert low <= 0.90 <= high, (held.mean(), low, high)
     # Without a ledger a P90 of 0.10 is the P74 of 0.20: Phi(1.2816 / 2) = 0.739.
@@ -138,10 +138,10 @@ def test_wild_seasons_bring_the_p90_back_to_nominal(seasons: int) -> None:
 
 
 def test_calm_seasons_change_little() -> None:
-    held, alone = planted(0.10, seasons=5, histories=400)
+    held, alone = planted(0.10, seasons=5, histories=1000)
     low, high = (float(x) for x in binomial_interval(alone.sum(), len(alone)))
     assert low <= 0.90 <= high
-    assert held.mean() - alone.mean() <= 0.03
+    assert held.mean() - alone.mean() <= 0.04
     rng = np.random.default_rng(1)
     scales = [
         widening_of("x", past, hits=sum(abs(z) < Z90 for z in past)).scale_x

@@ -51,6 +51,11 @@ SHARES: Final = (
     "ape", "bias", "pit", "wape", "p80_coverage", "coverage", "coverage_low", "coverage_high",
     "utilization",
 )  # fmt: skip
+WORDS: Final = {
+    "ape": "APE", "wape": "WAPE", "pit": "PIT", "n": "n", "n_days": "Days judged",
+    "peak_p10": "P10", "peak_p50": "P50", "peak_p90": "P90", "inside_p80": "Inside P10-P90",
+    "p80_coverage": "Inside P10-P90", "planned_p50": "Planned P50", "to": "Total",
+}  # fmt: skip
 ROWS: Final = 30
 STYLE: Final = """\
 body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',Arial,sans-serif;color:#1f2933;
@@ -81,7 +86,7 @@ def _shown(result: Retro) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _table(frame: pd.DataFrame, escape: Callable[[str], str]) -> list[str]:
-    names = [humanize(name) for name in frame.columns]
+    names = [_heading(name) for name in frame.columns]
     right = [_is_number(frame[name].tolist()) for name in frame.columns]
     lines = [
         f"| {' | '.join(names)} |",
@@ -91,6 +96,10 @@ def _table(frame: pd.DataFrame, escape: Callable[[str], str]) -> list[str]:
         cells = [escape(_cell(name, value)) for name, value in zip(frame.columns, row, strict=True)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _heading(name: str) -> str:
+    return WORDS.get(name, humanize(name))
 
 
 def _cell(name: str, value: Any) -> str:
@@ -139,7 +148,7 @@ def to_html(result: Retro) -> str:
         parts.append(svg.replace(' xmlns="http://www.w3.org/2000/svg"', "", 1))
     for name, frame in _shown(result):
         parts += [f"<h2>{html.escape(TITLES[name])}</h2>", '<div class="wide"><table>']
-        parts.append(_row("th", [(humanize(c), False) for c in frame.columns]))
+        parts.append(_row("th", [(_heading(c), False) for c in frame.columns]))
         for row in frame.itertuples(index=False):
             cells = [
                 (_cell(column, value), _is_number([value]))

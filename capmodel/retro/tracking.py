@@ -28,7 +28,7 @@ from capmodel.retro.rooms import rooms_frame
 from capmodel.retro.track_result import Track
 from capmodel.schema import Finding, Findings
 
-__all__ = ["track"]
+__all__ = ["fans_of", "track"]
 
 FAR: Final = 4.0
 """Days seen that depart by this multiple of what the plan expects do not look like its days."""
@@ -165,7 +165,7 @@ class _Root:
         whole = observed.whole(root) & (np.arange(len(self.peaks)) < present)
         self.seen = np.flatnonzero(whole & planned.in_season & (self.peaks > 0))
         self.ahead = np.flatnonzero(self.in_season & (np.arange(len(self.peaks)) >= present))
-        self.fans = _fans(planned, root)
+        self.fans = fans_of(planned, root)
 
     def revise(self) -> Revised:
         """Return the days to come given those seen."""
@@ -252,7 +252,7 @@ class _Root:
         return found
 
 
-def _fans(planned: Planned, root: str) -> tuple[Fan, ...]:
+def fans_of(planned: Planned, root: str) -> tuple[Fan, ...]:
     """Return each scenario's days; one without rows of its own shares the first one's luck."""
     fan = planned.plan.frames.get("fan")
     rows = fan[fan["service"] == root] if fan is not None and len(fan) else pd.DataFrame()
