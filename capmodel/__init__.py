@@ -16,9 +16,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from capmodel import laws
-    from capmodel.backtest.replay import replay
     from capmodel import laws, retro
+    from capmodel.backtest.replay import replay
     from capmodel.catalog import Catalog
     from capmodel.demand import Batched, GivenDemand
     from capmodel.demand.adapters import (

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,13 @@ FROZEN = dt.date(2026, 10, 1)
 
 
 # What stands on arrays alone
+
+
+def only(frame: pd.DataFrame, **where: object) -> Any:
+    """Return the first row whose columns hold these values."""
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame.iloc[0]
 
 
 @given(factors=st.lists(st.tuples(POSITIVE, POSITIVE), min_size=1, max_size=4))
@@ -150,7 +157,7 @@ def test_money_is_of_nodes_at_the_plans_price(result: Retro) -> None:
 def test_short_minutes_count_against_pods_that_ran(plan: PlanSet) -> None:
     few = CALM | {"checkout_api": {"rps": 440.0, "cpu_cores": 572.0, "replicas": 280.0}}
     limits = retro(plan.freeze(on=FROZEN), hours(**few)).to_frame("limits")
-    row = limits.set_index(["node", "limit"]).loc["checkout-api", "cpu_cores"]
+    row = only(limits, node="checkout-api", limit="cpu_cores")
     assert row["provided_by"] == "pods running x a pod's size"
     assert row["utilization"] == pytest.approx(572 / 560)
     assert row["short_minutes"] == 72 * 60
@@ -164,7 +171,7 @@ def test_hours_are_raised_by_the_plans_own_burst_and_say_so(shop_plans: PlanSet)
     frame = pd.DataFrame({"service": "checkouts", "time": times.tz_convert("UTC")})
     frame["per_min"] = np.where(times == pd.Timestamp("2026-11-30 20:00", tz=stories.TZ), 5000, 900)
     done = retro(shop_plans, History.from_frame(frame, business_tz=stories.TZ))
-    row = done.to_frame("peaks").set_index("service").loc["checkouts"]
+    row = only(done.to_frame("peaks"), service="checkouts")
     assert 1.15 < burst["2026-11-30"] < 1.45
     assert row["actual"] == pytest.approx(5000 * burst["2026-11-30"])
     assert row["basis"] == "hour mean x the plan's burst of the day"
@@ -174,7 +181,7 @@ def test_hours_are_raised_by_the_plans_own_burst_and_say_so(shop_plans: PlanSet)
         [frame.assign(time=frame["time"] + pd.Timedelta(minutes=15 * i)) for i in range(4)]
     )
     rough = retro(shop_plans, History.from_frame(quarters, business_tz=stories.TZ))
-    assert rough.to_frame("peaks").set_index("service").loc["checkouts", "actual"] == 5000
+    assert only(rough.to_frame("peaks"), service="checkouts")["actual"] == 5000
     assert "coarser_than_plan" in set(rough.to_frame("findings")["code"])
 
 
@@ -189,7 +196,7 @@ def test_a_gap_is_named_and_its_season_stays_out_of_the_ledger(plan: PlanSet) ->
     finding = done.to_frame("findings").query("code == 'gap' and service == 'checkouts'").iloc[0]
     assert "5 hours of 1 season days were not seen (2026-11-30)" in finding["message"]
     assert "as far as was seen" in done.headline()
-    assert not done.to_frame("peaks").set_index("service").loc["checkouts", "whole"]
+    assert not only(done.to_frame("peaks"), service="checkouts")["whole"]
     with pytest.raises(InputError, match="no root whose season was seen whole"):
         done.entries()
 
@@ -245,7 +252,7 @@ def test_rows_outside_the_plan_are_said_to_be_left_out(plan: PlanSet) -> None:
     early = frame.assign(time=frame["time"] - pd.Timedelta(days=3))
     both = pd.concat([early, frame])
     done = retro(plan, History.from_frame(both, business_tz=stories.TZ))
-    message = done.to_frame("findings").set_index("code").loc["outside_plan", "message"]
+    message = only(done.to_frame("findings"), code="outside_plan")["message"]
     assert message.startswith("3 days of the actuals lie outside")
 
 

@@ -4,7 +4,7 @@ and what it says about gaps, zones and days outside the plan."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capmodel.plan import PlanSet
+
+
+def only(frame: pd.DataFrame, **where: object) -> Any:
+    """Return the first row whose columns hold these values."""
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame.iloc[0]
+
 
 DAYS = 10
 WEEK = np.repeat([0, 1], [6, 4])
@@ -200,31 +208,31 @@ def on_plan(shop_plans: PlanSet) -> Track:
 
 
 def test_a_season_on_plan_keeps_its_p50_and_narrows_its_p99(on_plan: Track) -> None:
-    row = on_plan.to_frame("rest").set_index("service").loc["checkouts"]
+    row = only(on_plan.to_frame("rest"), service="checkouts")
     assert (row["days_seen"], row["days_left"]) == (27, 18)
     assert row["ratio_x"] == pytest.approx(1.0, abs=0.002)  # the mixture's P50 is not base's
     assert row["revised_p50"] == pytest.approx(row["planned_p50"], rel=0.03)
     assert row["revised_p99"] < 0.95 * row["planned_p99"]
     assert row["so_far_on"] == "2026-11-27"
-    days = on_plan.to_frame("days").query("service == 'checkouts'").set_index("date")
-    assert days.loc["2026-11-27", "state"] == "seen"
-    assert days.loc["2026-11-29", "state"] == "in part"  # 15:00: the evening is still to come
-    assert math.isnan(days.loc["2026-11-29", "ratio_x"])
-    assert days.loc["2026-11-30", "state"] == "ahead"
+    days = on_plan.to_frame("days").query("service == 'checkouts'")
+    assert only(days, date="2026-11-27")["state"] == "seen"
+    assert (
+        only(days, date="2026-11-29")["state"] == "in part"
+    )  # 15:00: the evening is still to come
+    assert math.isnan(only(days, date="2026-11-29")["ratio_x"])
+    assert only(days, date="2026-11-30")["state"] == "ahead"
     assert on_plan.to_frame("scenarios").set_index("scenario")["p_now"]["base"].min() > 0.9
     assert on_plan.meta["now"] == NOW
 
 
 def test_a_season_above_plan_raises_the_rest_and_its_limits(shop_plans, on_plan) -> None:
     above = tracked(shop_plans, planted_hours(shop_plans, 1.12))
-    rest, plain = (t.to_frame("rest").set_index("service") for t in (above, on_plan))
-    raised = rest.loc["checkouts", "revised_p50"] / plain.loc["checkouts", "revised_p50"]
+    rest, plain = (only(t.to_frame("rest"), service="checkouts") for t in (above, on_plan))
+    raised = rest["revised_p50"] / plain["revised_p50"]
     assert raised == pytest.approx(1.12, abs=0.06)
-    keys = ["node", "limit"]
-    one, other = (t.to_frame("limits").set_index(keys) for t in (on_plan, above))
-    bureau = ("credit-bureau", "quota")
-    assert other.loc[bureau, "headroom_p99_x"] < one.loc[bureau, "headroom_p99_x"]
-    assert one.loc[bureau, "so_far_by"] == "the plan's curve"
+    one, other = (only(t.to_frame("limits"), limit="quota") for t in (on_plan, above))
+    assert other["headroom_p99_x"] < one["headroom_p99_x"]
+    assert one["so_far_by"] == "the plan's curve"
     assert above.headline().startswith(f"RED as of {NOW}.")
 
 
@@ -233,16 +241,16 @@ def test_what_was_measured_says_where_a_limit_stands(shop_plans) -> None:
     own = frame[frame["service"] == "checkouts"]
     bureau = own.assign(service="credit-bureau", rps=own["per_min"] / 80, per_min=np.nan)
     both = tracked(shop_plans, pd.concat([frame, bureau]))
-    row = both.to_frame("limits").set_index(["node", "limit"]).loc["credit-bureau", "quota"]
+    row = only(both.to_frame("limits"), node="credit-bureau", limit="quota")
     assert row["so_far_by"] == "measured"
     assert row["so_far"] == pytest.approx(own["per_min"].max() / 80)
-    growth = both.to_frame("rest").set_index("service").loc["checkouts"]
+    growth = only(both.to_frame("rest"), service="checkouts")
     wanted = row["so_far"] * growth["revised_p99"] / growth["so_far"]
     assert row["rest_p99"] == pytest.approx(wanted, rel=1e-6)  # a quota follows its driver
     stood = tracked(
         shop_plans, pd.concat([frame, bureau]), provisioned={("credit-bureau", "quota"): 1e6}
     )
-    raised = stood.to_frame("limits").set_index(["node", "limit"]).loc["credit-bureau", "quota"]
+    raised = only(stood.to_frame("limits"), node="credit-bureau", limit="quota")
     assert raised["status"] == "GREEN"
 
 

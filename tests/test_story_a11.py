@@ -11,7 +11,7 @@ import json
 import math
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -96,9 +96,15 @@ def result(baseline: Baseline, history: History) -> Retro:
     return retro(baseline, history)
 
 
-def checkouts(result: Retro) -> dict[str, object]:
-    peaks = result.to_frame("peaks").set_index("service")
-    return dict(peaks.loc["checkouts"])
+def only(frame: pd.DataFrame, **where: object) -> Any:
+    """Return the first row whose columns hold these values."""
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame.iloc[0]
+
+
+def checkouts(result: Retro) -> Any:
+    return only(result.to_frame("peaks"), service="checkouts")
 
 
 def test_a11_the_plan_is_the_storys(result):
@@ -125,8 +131,8 @@ def test_a11_the_planning_point_missed_by_654(result):
 
 
 def test_a11_underwritings_error_is_driver_840_and_fan_out_1284_exactly(result):
-    steps = result.to_frame("decomposition").set_index(["service", "step"]).loc["underwriting"]
-    assert list(steps.index) == ["driver", "fan_out"]
+    steps = result.to_frame("decomposition").query("service == 'underwriting'")
+    assert steps["step"].tolist() == ["driver", "fan_out"]
     assert steps["change"].tolist() == [Decimal("8.4"), Decimal("12.84")]
     assert sum(steps["change"]) == Decimal("21.24")
     assert steps["from"].iloc[0] == pytest.approx(120.0, rel=1e-9)
@@ -168,7 +174,7 @@ def test_a11_every_format_tells_the_same(result, tmp_path):
 
 def test_a11_a_quota_that_was_raised_in_time_was_never_short(baseline, history):
     raised = retro(baseline, history, provisioned={("credit-bureau", "quota"): 126})
-    row = raised.to_frame("limits").set_index("node").loc["credit-bureau"]
+    row = only(raised.to_frame("limits"), node="credit-bureau")
     assert (row["provided_by"], row["short_minutes"]) == ("stated", 0.0)
     assert row["utilization"] == pytest.approx(98.868 / 126, rel=1e-9)
 
@@ -203,9 +209,9 @@ def past(scores: list[float]) -> tuple[Entry, ...]:
     )  # fmt: skip
 
 
-def season_peak(plan: PlanSet, scenario: str = "base") -> pd.Series:
+def season_peak(plan: PlanSet, scenario: str = "base") -> Any:
     demand = plan.to_frame("demand").query("window == 'season' and service == 'checkouts'")
-    return demand.set_index("scenario").loc[scenario]
+    return only(demand, scenario=scenario)
 
 
 def test_a11_next_seasons_interval_widens_where_coverage_is_below_nominal(plan, tmp_path):
@@ -218,7 +224,7 @@ def test_a11_next_seasons_interval_widens_where_coverage_is_below_nominal(plan, 
     by_hand = math.sqrt(15.91 / 5) * 1.476 / 1.2816
     grown = math.log(after["peak_p90"] / 6000) / math.log(before["peak_p90"] / 6000)
     assert grown == pytest.approx(by_hand, rel=0.04)  # 10,001 draws: 1.4 % standard error
-    row = wide.to_frame("assumptions").set_index("name").loc["season luck of checkouts, x log sd"]
+    row = only(wide.to_frame("assumptions"), name="season luck of checkouts, x log sd")
     assert float(row["value"]) == pytest.approx(math.sqrt(15.91 / 5), rel=1e-5)
     assert row["source"].startswith("ledger.csv: 20% of 5 seasons inside P10 to P90")
     assert "ledger" in wide.meta["inputs"]

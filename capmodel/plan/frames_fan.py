@@ -13,13 +13,14 @@ days, ``shock`` by the days of one event in one year, ``week`` by the days of on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from capmodel.capacity.loads import Loads, RootMinutes
+    from capmodel.capacity.loads import RootMinutes
     from capmodel.plan.make import Solved
 
 __all__ = ["fan_frame", "week_of"]
@@ -33,6 +34,10 @@ Z_975: Final = 1.959963984540054
 SAME: Final = 1e-9
 BURST_DRAWS: Final = 201
 """Paths that the median burst of a day is taken over."""
+NOISE_DRAWS: Final = 501
+"""Paths that the days' own noise is taken over."""
+MOST_ROOTS: Final = 20
+"""Roots up to which every plan holds its fan."""
 
 
 def week_of(dates: np.ndarray) -> np.ndarray:
@@ -42,63 +47,58 @@ def week_of(dates: np.ndarray) -> np.ndarray:
 
 
 def fan_frame(solved: Solved) -> pd.DataFrame:
-    """Return one row per root and day; scenarios whose luck is the first one's are left out."""
-    parts = []
+    """Return one row per root and day; a scenario whose luck another one has is left out.
+
+    A few roots cost 5 ms each. Where there are many, the frame stands where it is asked for.
+    """
+    roots = solved.fit.roots
+    if len(roots) > MOST_ROOTS and "fan" not in solved.request.also:
+        return pd.DataFrame(columns=COLUMNS)
     spans = {day.name: day.span for day in solved.fit.events.days}
-    for root in solved.fit.roots:
-        first: np.ndarray | None = None
-        for name, loads in zip(solved.request.names, solved.futures.loads, strict=True):
-            factor = loads.factor[root]
-            luck = np.log(factor)
-            luck = luck - luck.mean(axis=0)
-            if first is not None and np.allclose(luck, first, rtol=0, atol=SAME):
-                continue
-            first = luck if first is None else first
-            stated = _stated_sd(solved, name, root)
-            parts.append(_rows(solved, loads, root, luck, spans, scenario=name, stated=stated))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    parts = []
+    for root in roots:
+        shown = set()
+        for at, scenario in enumerate(solved.request.scenarios):
+            stated = scenario.peak.get(root)
+            # Scenarios that give growth drop the trend's error; all else moves medians alone.
+            luck = root in scenario.growth_yoy_x, None if stated is None else stated.sigma
+            if luck not in shown:
+                shown.add(luck)
+                minutes = solved.futures.loads[at].roots[root]
+                parts.append(_rows(minutes, spans, scenario=scenario.name, luck=luck))
+    return pd.concat(parts, ignore_index=True)
 
 
-def _stated_sd(solved: Solved, scenario: str, root: str) -> float | None:
-    """Return the log standard deviation of a stated season peak, None where none is stated."""
-    at = solved.request.names.index(scenario)
-    stated = solved.request.scenarios[at].peak.get(root)
-    return None if stated is None else float(stated.sigma)
-
-
-def _rows(  # noqa: PLR0913  what one root is under one scenario
-    solved: Solved,
-    loads: Loads,
-    root: str,
-    luck: np.ndarray,
-    spans: dict[str, str],
+def _rows(
+    minutes: RootMinutes,
+    spans: Mapping[str, str],
     *,
     scenario: str,
-    stated: float | None,
+    luck: tuple[bool, float | None],
 ) -> pd.DataFrame:
-    minutes = loads.roots[root]
-    dates, n = solved.request.dates, len(solved.request.dates)
-    names = [
-        f"{spans.get(event, event)} {str(day)[:4]}" if event else ""
-        for event, day in zip(minutes.root.event, dates, strict=True)
-    ]
+    path, n = minutes.root, len(minutes.root.dates)
+    grows, stated = luck
+    noise = _noise(minutes, path.dates)
     if stated is None:
-        shock = minutes.root.shock
-        walk = np.maximum.accumulate(_spread(luck - shock + shock.mean(axis=0), n))
-        struck = np.flatnonzero(shock.any(axis=0))
-        shock_sd = np.zeros(n)
-        shock_sd[struck] = _spread(shock[:, struck], len(struck))
+        errors = path.level[:, None] + (0.0 if grows else path.drift)
+        walk = np.maximum.accumulate(_spread(np.broadcast_to(errors, (len(errors), n)), n))
+        struck = np.flatnonzero(path.shock.any(axis=0))
+        shock = np.zeros(n)
+        shock[struck] = _spread(path.shock[:, struck], len(struck))
     else:
-        walk, shock_sd = np.full(n, stated), np.zeros(n)
-    noise = _noise(minutes, dates)
+        walk, shock, noise["common"] = np.full(n, stated), np.zeros(n), np.zeros(n)
+    names = [
+        f"{spans.get(event, event)} {str(day)[:4]}" if event and sd > 0 else ""
+        for event, day, sd in zip(path.event, path.dates, shock, strict=True)
+    ]
     columns: dict[str, Any] = {
         "scenario": scenario,
-        "service": root,
-        "date": dates.astype(str),
-        "luck": [name if sd > 0 else "" for name, sd in zip(names, shock_sd, strict=True)],
+        "service": path.service,
+        "date": path.dates.astype(str),
+        "luck": names,
         "walk_sd": walk,
-        "common_sd": noise["common"] if stated is None else np.zeros(n),
-        "shock_sd": shock_sd,
+        "common_sd": noise["common"],
+        "shock_sd": shock,
         "week_sd": noise["week"],
         "day_sd": noise["day"],
         "burst_x": _bursts(minutes, n),
@@ -117,7 +117,7 @@ def _spread(log: np.ndarray, n: int) -> np.ndarray:
     if np.allclose(log, log[:, :1], rtol=0, atol=SAME):
         log = log[:, :1]
     low = math.ceil(0.025 * draws) - 1
-    by_day = np.ascontiguousarray(log.T)
+    by_day = np.array(log.T, order="C")
     by_day.partition((low, draws - 1 - low), axis=1)
     width = by_day[:, draws - 1 - low] - by_day[:, low]
     return np.broadcast_to(width / (2 * Z_975), (n,)).copy()
@@ -130,7 +130,7 @@ def _noise(minutes: RootMinutes, dates: np.ndarray) -> dict[str, np.ndarray]:
     Casella & McCulloch (1992), Variance components, chapter 3.
     """
     n = len(dates)
-    peak = minutes.day_peak
+    peak = minutes.day_peak[:NOISE_DRAWS]
     if len(peak) == 1:
         return {name: np.zeros(n) for name in ("common", "week", "day")}
     happens = (peak > 0).all(axis=0)

@@ -122,7 +122,7 @@ class CapacityFit:
             Parts that cost more than the rest: ``schedule`` (each week and event sized, and ways to
             provide compared), ``mix`` (the floor of pools with several types), ``event_hour`` (what
             is above hard while pods and nodes start, what must stand before), ``rightsizing``,
-            ``changes`` (what each launch, push, mix and efficiency breaks).
+            ``changes`` (what each launch, push, mix and efficiency breaks), ``fan``.
         recommendations, workloads
             What KRR or VPA recommend, set beside the right sizes; ``{"namespace/workload":
             "service"}`` where names differ.

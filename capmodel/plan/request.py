@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting"]
 
 MIN_DRAWS = 100
-PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes")
+PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes", "fan")
 """What a plan holds where it is asked for: each week and event sized, with ways to provide compared
 (a second for 60 services); the instance mix of pools with several types (a second each); the
 season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service); what each
-launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any)."""
+launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any); how
+days err together (5 ms a root), which plans of up to 20 roots always hold."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 

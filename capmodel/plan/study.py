@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType({"event_hour": 100, "rightsizing": 300})
+MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType(
+    {"event_hour": 100, "rightsizing": 300, "fan": 300}
+)
 """Parts that a study has unless it says otherwise, up to so many services: seconds."""
 
 
@@ -201,9 +203,9 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
-    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes"], ...] | None = (
-        None
-    )
+    also: (
+        tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes", "fan"], ...] | None
+    ) = None
     """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""

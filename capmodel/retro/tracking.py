@@ -260,8 +260,8 @@ def fans_of(planned: Planned, root: str) -> tuple[Fan, ...]:
         raise InputError.of(
             f"plan, {root}",
             got="no fan: how its days err together is not in it",
-            expected="the frame fan, which plans hold since schema 1 with a fan",
-            do="Make the plan again from its study.",
+            expected="the frame fan, which plans of up to 20 roots hold, others where asked for",
+            do="Make the plan again from its study, with also: [fan].",
         )
     demand = planned.plan.frames["demand"]
     demand = demand[(demand["window"] == "day") & (demand["service"] == root)]
