@@ -262,12 +262,16 @@ def test_unknown_frames_name_the_nearest(result: Retro) -> None:
 
 
 def test_the_ribbon_shows_band_days_and_residual(result: Retro, tmp_path: Path) -> None:
+    from matplotlib.patches import Rectangle
+
     ax = result.plot()
     figure = ax.get_figure(root=True)
     assert figure is not None
-    assert len(figure.axes) == 2
-    assert [round(bar.get_height(), 4) for bar in figure.axes[1].patches if bar.get_height() < 0.5][
-        -1
-    ] == pytest.approx(6600 / result.to_frame("days")["peak_p50"].iloc[-1] - 1, abs=1e-4)
-    assert "1 of" not in ax.get_title(loc="left")
+    above, below = figure.axes
+    days = result.to_frame("days")
+    bars = [p.get_height() for p in below.patches if isinstance(p, Rectangle)][-len(days) :]
+    assert bars == pytest.approx((6600 / days["peak_p50"] - 1).tolist())
+    assert "3 of 3 inside the band" in above.texts[1].get_text() + above.texts[0].get_text()
+    dots = [c for c in above.collections if c.get_label() == "actual"]
+    assert [y for _, y in dots[0].get_offsets().tolist()] == [6600.0] * 3  # type: ignore[union-attr]
     figure.savefig(tmp_path / "ribbon.png")

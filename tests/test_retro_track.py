@@ -153,7 +153,7 @@ def test_seasons_of_the_shops_own_model_exceed_the_revised_p99_as_promised(
     from capmodel.retro.planned import planned_of
     from capmodel.retro.tracking import fans_of
 
-    solved = {}
+    solved: dict[str, Any] = {}
     monkeypatch.setattr(make, "assemble", lambda one: solved.setdefault("paths", one))
     overrides = {"seed": "99", "also": "[]"}  # other luck than the plan's own
     Study.read(shop_study._path, overrides=overrides).plan(shop_fit)
@@ -184,8 +184,8 @@ def planted_hours(plan: PlanSet, ratio: float, *, end: str = NOW, start: str = "
     demand = plan.to_frame("demand").query("scenario == 'base' and window == 'day'")
     parts = []
     for root in ("checkouts", "impressions"):
-        own, bursts = demand[demand["service"] == root], plan.to_frame("fan")
-        bursts = bursts[bursts["service"] == root].set_index("date")["burst_x"]
+        own, of_days = demand[demand["service"] == root], plan.to_frame("fan")
+        bursts = of_days[of_days["service"] == root].set_index("date")["burst_x"]
         peak = own.set_index("date")["peak_p50"] / bursts[own["date"]]
         value = peak.reindex(times.strftime("%Y-%m-%d")).fillna(1000.0).to_numpy()
         shape = np.where(times.hour == 20, 1.0, 0.4)

@@ -163,7 +163,7 @@ def test_a11_the_bureau_was_named_first_and_ran_short_first(result):
 def test_a11_every_format_tells_the_same(result, tmp_path):
     markdown = result.to_markdown(tmp_path / "retro.md")
     assert (
-        "| underwriting | peak\\_rps | 1/s | fan\\_out | 1.20 | 1.32 | +12.84 | 141.2 |" in markdown
+        "| underwriting | peak\\_rps | 1/s | fan\\_out | 1.2 | 1.32 | +12.84 | 141.2 |" in markdown
     )
     assert (tmp_path / "retro.md").read_text(encoding="utf-8") == markdown
     page = result.to_html()

@@ -116,8 +116,8 @@ class CapacityFit:
             Random streams and number of paths per scenario.
         as_of
             The day on which the plan is made; None: the local date after the last row.
-        orders, catalog, quotas, overlays, title
-            Lead times, prices, limits of the cloud, failures to look at, heading of the report.
+        orders, catalog, quotas, overlays, title, ledger
+            Lead times, prices, limits of the cloud, failures to look at, heading, past seasons.
         also
             Parts that cost more than the rest: ``schedule`` (each week and event sized, and ways to
             provide compared), ``mix`` (the floor of pools with several types), ``event_hour`` (what
@@ -126,8 +126,6 @@ class CapacityFit:
         recommendations, workloads
             What KRR or VPA recommend, set beside the right sizes; ``{"namespace/workload":
             "service"}`` where names differ.
-        ledger
-            Past seasons' accuracy; roots that missed by more than was planned get wider luck.
 
         Raises
         ------

@@ -106,7 +106,7 @@ def track(
     }
     meta = {
         "title": str(planned.plan.meta["title"]),
-        "plan_hash": planned.plan.hash,
+        "as_of": str(planned.plan.meta["as_of"]),
         "now": _now(observed),
         "until": str(planned.dates[last - 1] + 1),
         "basis": actual.basis,
