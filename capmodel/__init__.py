@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from capmodel import laws
+    from capmodel import laws, retro
     from capmodel.backtest.replay import replay
     from capmodel.catalog import Catalog
     from capmodel.demand import Batched, GivenDemand
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from capmodel.errors import CapmodelError, InputError, ModelError
     from capmodel.events import Events
     from capmodel.history import History
+    from capmodel.ledger import Ledger
     from capmodel.orders import OrdersPolicy
     from capmodel.plan import (
         Baseline,
@@ -92,6 +93,7 @@ __all__ = [
     "InputError",
     "LastYearAligned",
     "Launch",
+    "Ledger",
     "LogNormal",
     "LoseZonesOverlay",
     "ModelError",
@@ -121,6 +123,7 @@ __all__ = [
     "read_parquet",
     "read_vpa",
     "replay",
+    "retro",
 ]
 
 _MODULE_OF: Final = {
@@ -145,6 +148,7 @@ _MODULE_OF: Final = {
     "InputError": "errors",
     "LastYearAligned": "demand.adapters",
     "Launch": "scenario",
+    "Ledger": "ledger",
     "LogNormal": "scenario",
     "LoseZonesOverlay": "scenario",
     "ModelError": "errors",
@@ -175,7 +179,7 @@ _MODULE_OF: Final = {
 }
 """The module that each public name comes from; a test compares it with the imports above."""
 
-_PACKAGES: Final = ("laws",)
+_PACKAGES: Final = ("laws", "retro")
 """Packages that are a public name as a whole."""
 
 

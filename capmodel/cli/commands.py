@@ -29,6 +29,7 @@ from capmodel.cli.options import (
 from capmodel.cli.order_book import orders
 from capmodel.cli.progress import note, step
 from capmodel.cli.replays import replay
+from capmodel.cli.retros import retro, track
 from capmodel.cli.tables import Format, in_format, say, sections
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ capmodel.add_command(freeze)
 capmodel.add_command(gate)
 capmodel.add_command(orders)
 capmodel.add_command(replay)
+capmodel.add_command(retro)
+capmodel.add_command(track)
 
 
 @capmodel.command(short_help="Make the plan: headline, ladder, review.")

@@ -22,6 +22,7 @@ from capmodel.plan.frames_event_hour import (
     event_hour_note,
     with_event_hour,
 )
+from capmodel.plan.frames_fan import fan_frame
 from capmodel.plan.frames_ladder import ladder_frame, shares_frame
 from capmodel.plan.frames_limits import limits_frame, risk_frame
 from capmodel.plan.frames_mix import pool_mixes
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.plan.make import Solved
+    from capmodel.plan.request import PlanRequest
     from capmodel.plan.supply import Supply
 
 __all__ = ["assemble"]
@@ -72,6 +74,7 @@ def assemble(solved: Solved) -> PlanSet:
     event_hour = event_hour_frame(at_peak(solved), supply)
     frames = {
         "demand": demand_frame(solved),
+        "fan": fan_frame(solved),
         "yoy": yoy_frame(solved),
         "calendar_yoy": calendar,
         "lifts": lifts_frame(solved),
@@ -166,7 +169,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             {"start": freeze.start.isoformat(), "end": freeze.end.isoformat()}
             for freeze in request.orders.freeze
         ],
-        "inputs": {**fit.inputs, **recommendation_digests(request)},
+        "inputs": {**fit.inputs, **recommendation_digests(request), **_ledger_digest(request)},
         "topology": solved.estate.topology.model_dump(mode="json", by_alias=True),
         "catalog": catalog_record(solved),
         "events": events_digest(fit.events),
@@ -174,6 +177,10 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
         "notes": dict(notes),
     }
+
+
+def _ledger_digest(request: PlanRequest) -> dict[str, str]:
+    return {"ledger": request.ledger.digest} if request.ledger.entries else {}
 
 
 def _season_multiples(solved: Solved) -> dict[str, float]:

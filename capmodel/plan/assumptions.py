@@ -28,6 +28,7 @@ def assumptions_frame(solved: Solved) -> pd.DataFrame:
         *_scenarios(solved),
         *_policy(solved),
         *_demand(solved),
+        *_ledger(solved),
         *_services(solved),
         *_pools(solved),
         *_databases(solved),
@@ -102,6 +103,19 @@ def _demand(solved: Solved) -> Iterator[Row]:
             text = f"median {float(pool.quantile(0.5)):.4g}, P95 {float(pool.quantile(0.95)):.4g}"
             source = pool.note or f"{pool.n_hours} hours of fine history"
             yield f"burst of {root}, {kind} hours", text, "ratio", pool.basis, source
+
+
+def _ledger(solved: Solved) -> Iterator[Row]:
+    ledger = solved.request.ledger
+    for root in solved.fit.roots:
+        asked = ledger.widening(root)
+        if not asked.seasons:
+            continue
+        source = (
+            f"{ledger.source or 'ledger'}: {asked.covered:.0%} of {asked.seasons} seasons inside "
+            f"P10 to P90; {asked.df:g} degrees of freedom; a stated season peak keeps its own"
+        )
+        yield f"season luck of {root}, x log sd", f"{asked.scale_x:.6g}", "ratio", "fitted", source
 
 
 def _services(solved: Solved) -> Iterator[Row]:

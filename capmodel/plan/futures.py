@@ -24,6 +24,7 @@ from capmodel.capacity.loads import (
 )
 from capmodel.demand import DemandFit, declared_roots
 from capmodel.demand.luck import normal_scores
+from capmodel.demand.widening import widened
 from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
 from capmodel.plan.scenarios import assume, cores_of, mix_of
@@ -205,7 +206,15 @@ def _root_paths(fit: CapacityFit, request: PlanRequest) -> dict[str, RootPaths]:
             lifts=lifts,
         )
         paths.update({p.service: p for p in drawn})
-    return {name: paths[name] for name in fit.roots}
+    return {name: _widened(paths[name], request) for name in fit.roots}
+
+
+def _widened(path: RootPaths, request: PlanRequest) -> RootPaths:
+    """Return a root's paths, their season luck wider where the ledger's seasons ask for it."""
+    asked = request.ledger.widening(path.service)
+    if not asked.widens:
+        return path
+    return widened(path, scale_x=asked.scale_x, df=asked.df, seed=request.seed)
 
 
 def _require_lifts(

@@ -78,7 +78,7 @@ class PlanSet:
         Parameters
         ----------
         name
-            What is asked: demand, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
+            What is asked: demand, fan, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
             limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
             services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
             lookback. What to do: orders, release, lead_times, load_tests,

@@ -11,6 +11,7 @@ import numpy as np
 
 from capmodel.catalog import Catalog, Quotas
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.ledger import Ledger
 from capmodel.orders import OrdersPolicy
 from capmodel.scenario import (
     Overlay,
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting", "as_date"]
 
 MIN_DRAWS = 100
-PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes")
+PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes", "fan")
 """What a plan holds where it is asked for: each week and event sized, with ways to provide compared
 (a second for 60 services); the instance mix of pools with several types (a second each); the
 season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service); what each
-launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any)."""
+launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any); how
+days err together (5 ms a root), which plans of up to 20 roots always hold."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 
@@ -96,6 +98,8 @@ class Setting:
     recommendations: Recommendations | Sequence[Recommendations] | None = None
     workloads: Mapping[str, str] | None = None
     """``namespace/workload`` of a recommendation to the service that it is, where names differ."""
+    ledger: Ledger | None = None
+    """Past seasons, whose misses widen the season's luck."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +125,7 @@ class PlanRequest:
     also: frozenset[str]
     recommendations: tuple[Recommendations, ...]
     workloads: Mapping[str, str]
+    ledger: Ledger
 
     @classmethod
     def of(
@@ -177,6 +182,7 @@ class PlanRequest:
             also=frozenset(setting.also) | ({"rightsizing"} if given else set()),
             recommendations=given,
             workloads=setting.workloads or {},
+            ledger=setting.ledger if setting.ledger is not None else Ledger(),
         )
 
     @property

@@ -21,6 +21,7 @@ from capmodel.catalog import Catalog, Quotas
 from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
+from capmodel.ledger import Ledger
 from capmodel.orders import OrdersPolicy
 from capmodel.plan.inherit import filled_in
 from capmodel.plan.model import CapacityFit, CapacityModel
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType({"event_hour": 100, "rightsizing": 300})
+MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType(
+    {"event_hour": 100, "rightsizing": 300, "fan": 300}
+)
 """Parts that a study has unless it says otherwise, up to so many services: seconds."""
 
 
@@ -200,12 +203,15 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
-    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes"], ...] | None = (
-        None
-    )
+    also: (
+        tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes", "fan"], ...] | None
+    ) = None
     """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
+
+    ledger: Path | None = None
+    """Accuracy ledger of past seasons, a CSV that `capmodel retro --ledger` appends to."""
 
     _path: Path = PrivateAttr(default=Path())
     _catalog: Catalog | None = PrivateAttr(default=None)
@@ -457,4 +463,5 @@ class Study(_Spec):
             also=self._also(fit.topology),
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
+            ledger=Ledger.read(self._at(self.ledger)) if self.ledger else None,
         )

@@ -2,7 +2,8 @@
 
 Frames are what ``to_frame(name)`` returns. matplotlib is imported when a figure is drawn, through
 its object-oriented interface: pyplot, its global figures and the user's style stay untouched.
-:func:`draw_usage` draws a usage fit, from two frames of its own.
+:func:`draw_usage` draws a usage fit, from two frames of its own, :func:`draw_ribbon` a
+retrospective's days.
 """
 
 from __future__ import annotations
@@ -15,13 +16,23 @@ from capmodel.plots.demand import draw_demand, draw_lifts
 from capmodel.plots.limits import draw_limits
 from capmodel.plots.money import draw_waterfall
 from capmodel.plots.orders import draw_orders
+from capmodel.plots.ribbon import draw_ribbon, ribbon_svg
 from capmodel.plots.svg import inline_svg
 from capmodel.plots.usage import draw_usage, usage_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FIGURES", "Marks", "draw_usage", "figure_svg", "plot", "usage_svg"]
+__all__ = [
+    "FIGURES",
+    "Marks",
+    "draw_ribbon",
+    "draw_usage",
+    "figure_svg",
+    "plot",
+    "ribbon_svg",
+    "usage_svg",
+]
 
 FIGURES: Final = ("demand", "lifts", "limits", "orders", "waterfall")
 """The figures there are; each reads the frame of the same name."""
