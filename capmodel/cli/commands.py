@@ -29,6 +29,7 @@ from capmodel.cli.options import (
 from capmodel.cli.progress import note, step
 from capmodel.cli.replays import replay
 from capmodel.cli.tables import Format, in_format, say, sections
+from capmodel.cli.tripwires import tripwires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,7 @@ capmodel.add_command(export)
 capmodel.add_command(freeze)
 capmodel.add_command(gate)
 capmodel.add_command(replay)
+capmodel.add_command(tripwires)
 
 
 @capmodel.command(short_help="Make the plan: headline, ladder, review.")

@@ -15,6 +15,7 @@ from capmodel.orders.book import (
     order_book,
     quota_order,
 )
+from capmodel.orders.looks import Looks, look_dates
 from capmodel.orders.rules import (
     Action,
     DbClassLead,
@@ -34,6 +35,7 @@ __all__ = [
     "DbRequest",
     "Freeze",
     "InPlace",
+    "Looks",
     "NodeLead",
     "NodeRequest",
     "Order",
@@ -42,6 +44,7 @@ __all__ = [
     "config_order",
     "db_order",
     "in_place_by",
+    "look_dates",
     "node_order",
     "order_book",
     "quota_order",

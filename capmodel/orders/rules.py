@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from capmodel.errors import InputError
+from capmodel.orders.looks import Looks
 
 __all__ = [
     "Action",
@@ -129,6 +130,8 @@ class OrdersPolicy(_Spec):
     nodes: NodeLead = Field(default_factory=NodeLead)
     db_class: DbClassLead = Field(default_factory=DbClassLead)
     quota: QuotaAsk = Field(default_factory=QuotaAsk)
+    looks: Looks = Field(default_factory=Looks)
+    """Looks at the run rate, before which a part of an order may wait."""
 
 
 def in_place_by(

@@ -184,5 +184,40 @@ def orders(material: Material) -> Section:
         blocks.append(Note(said))
     blocks.append(table(frame, dates, caption="Dates to keep", name="orders"))
     blocks.append(table(frame, reasons, caption="Reasons and fallbacks", name="orders"))
+    blocks += _tripwires(material)
     lead = "Dates are capacity: what is asked for after its latest date will not be there."
     return Section("orders", "Order book and freeze", lead, tuple(blocks))
+
+
+def _tripwires(material: Material) -> list[Block]:
+    """Return which orders may wait for a look at the run rate, and above what to order more."""
+    frame = material.frame("tripwires")
+    if frame.empty:
+        return []
+    columns = (
+        Column("order", "No.", "code"),
+        Column("step", "Step", "count"),
+        Column("action", "Action"),
+        Column("driver", "Watch", "code"),
+        Column("look_on", "Look on", "date"),
+        Column("threshold_per_day", "Above, a day", "mixed"),
+        Column("latest_by", "Latest by", "date"),
+        Column("p_fires", "Chance", "ratio"),
+        Column("units_after", "Nodes then", "count"),
+        Column("usd", "Season cost", "usd", "USD"),
+        Column("usd_of_waiting", "Waiting costs", "usd", "USD"),
+        Column("usd_expected", "Expected", "usd", "USD"),
+        Column("usd_one_shot", "One order", "usd", "USD"),
+        Column("reason", "Why"),
+    )
+    figures: list[Block] = []
+    for order in list(dict.fromkeys(frame[frame["step"] > 0]["order"]))[:_FIGURES_OF_POOLS]:
+        start = where(frame, order=str(order)).iloc[0]
+        alt = (
+            f"Need of {start['item']} by the run rate of {start['driver']} on {start['look_on']}: "
+            f"{start['units_after']:.0f} nodes at first, {start['expected_units']:.1f} on average "
+            f"after the look, {start['one_shot_units']:.0f} in one order."
+        )
+        figures.append(Figure("tripwires", alt, "", str(order)))
+    caption = "Tripwires: what may wait for a look, and above what to order more"
+    return [*figures, table(frame, columns, caption=caption, name="tripwires")]
