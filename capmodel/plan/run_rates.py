@@ -98,7 +98,7 @@ def run_rate(solved: Solved, root: str, window: Window) -> RunRate:
     before = sum(known[day] for day in window.days if day < start)
     spans = {day.name: day.span for day in fit.events.days}
     means = []
-    for scenario, load in zip(request.scenarios, solved.futures.loads, strict=True):
+    for scenario, load in zip(solved.futures.scenarios, solved.futures.loads, strict=True):
         path = load.roots[root].root
         days = (
             path.shape[:, columns].mean(axis=2)

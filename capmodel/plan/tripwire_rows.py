@@ -128,7 +128,7 @@ def _head(solved: Solved, order: Mapping[Any, Any], wired: Wired) -> dict[str, A
     root, look = wired.rate.driver, wired.rate.window.look
     assumed = any(
         root in scenario.growth_yoy_x or root in scenario.demand_x
-        for scenario in solved.request.scenarios
+        for scenario in solved.futures.scenarios
     )
     money = dict.fromkeys(("usd_of_waiting", "usd_one_shot", "usd_expected"))
     return dict.fromkeys(COLUMNS, math.nan) | money | {
