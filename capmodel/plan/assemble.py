@@ -72,7 +72,6 @@ def assemble(solved: Solved) -> PlanSet:
     calendar = calendar_yoy_frame(solved)
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
     event_hour = event_hour_frame(solved, supply)
-    after = exceeded_after(solved, supply)
     frames = {
         "demand": demand_frame(solved),
         "yoy": yoy_frame(solved),
@@ -92,14 +91,14 @@ def assemble(solved: Solved) -> PlanSet:
         "cost": cost_frame(solved, supply),
         "waterfall": waterfall_frame(solved, supply),
         "orders": orders,
-        **tripwire_frames(solved, supply, orders, after),
+        **tripwire_frames(solved, supply, orders),
         "remedies": remedies,
         "options": options_frame(solved, supply),
         "overlays": overlays_frame(solved, supply),
         "event_hour": event_hour,
         "rightsizing": rightsized.rightsizing,
         "lookback": rightsized.lookback,
-        "risk": risk_frame(solved, after),
+        "risk": risk_frame(solved, exceeded_after(solved, supply)),
         "factors": factors_frame(solved, beyond),
         "changes": changes_frame(solved),
         "assumptions": with_event_hour(assumptions_frame(solved), solved),

@@ -26,6 +26,7 @@ import pandas as pd
 from capmodel.capacity.risk import mixture_quantiles, probability
 from capmodel.choice import Ask, Late, Lattice, Tripwires, tripwires
 from capmodel.orders import look_dates
+from capmodel.plan.after import exceeded_after
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.run_rates import RunRate, Window, day_means, run_rate, says_nothing, window_of
 from capmodel.plan.supply import packed_per_zone
@@ -60,10 +61,7 @@ FULL: Final = "sized one-shot at full risk"
 
 
 def tripwire_frames(
-    solved: Solved,
-    supply: Supply,
-    orders: pd.DataFrame,
-    after: Mapping[tuple[str, str], np.ndarray],
+    solved: Solved, supply: Supply, orders: pd.DataFrame
 ) -> dict[str, pd.DataFrame]:
     """Return the frames `tripwires`, a row per order and step, and `tripwire_curve`.
 
@@ -75,8 +73,6 @@ def tripwire_frames(
         The plan's arrays and what they need.
     orders
         The frame `orders`.
-    after
-        By (node, limit) on which paths it is exceeded once everything is ordered, shape (S, D).
     """
     reasons: dict[str, str] = {}
     watched: dict[str, _Watched] = {}
@@ -86,6 +82,7 @@ def tripwire_frames(
             reasons[order["id"]] = found
         else:
             watched[order["id"]] = found
+    after = exceeded_after(solved, supply) if watched else {}
     wired, refused = _wired(solved, watched, after)
     reasons |= refused
     rows: list[dict[str, Any]] = []
