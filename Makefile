@@ -81,6 +81,7 @@ benchmark-capacity: $(VENV)/.capmodel-run
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/mix.py
 	$(BIN)/python benchmarks/union_risk.py
+	$(BIN)/python benchmarks/tripwires.py
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/netflix.py
 

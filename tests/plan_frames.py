@@ -278,6 +278,44 @@ def orders() -> pd.DataFrame:
     )  # fmt: skip
 
 
+def tripwires() -> pd.DataFrame:
+    """O1 in two orders of 90 nodes at most, O2 sized one-shot."""
+    columns = (
+        "order", "item", "kind", "step", "driver", "window_start", "look_on", "latest_by",
+        "threshold_per_day", "p_fires", "action", "count", "units_after", "usd", "usd_of_waiting",
+        "one_shot_units", "expected_units", "usd_one_shot", "usd_expected", "reason",
+    )  # fmt: skip
+    wait = ("checkouts", "2026-10-11", "2026-11-09", "2026-11-15")
+    rows = [
+        ("O1", "general", "nodes", 0, *wait, math.nan, math.nan, "reserve 51 more m6i.4xlarge now",
+         51, 75, Decimal("35956.22"), None, 90, 81.6, Decimal("46531.58"), Decimal("40609.38"),
+         "the paths show 1,700,000 to 2,500,000 a day"),
+        ("O1", "general", "nodes", 1, *wait, 1_923_000.0, 0.54, "reserve 6 more m6i.4xlarge", 6, 81,
+         Decimal("4230.14"), Decimal("0.00"), math.nan, math.nan, None, None, ""),
+        ("O1", "general", "nodes", 2, *wait, 2_104_000.0, 0.28, "reserve 12 more m6i.4xlarge", 12,
+         93, Decimal("8460.29"), Decimal("0.00"), math.nan, math.nan, None, None, ""),
+        ("O2", "credit-bureau", "quota", 0, "", "", "", "2026-10-09", math.nan, math.nan,
+         "raise the partner's quota", math.nan, math.nan, None, None, math.nan, math.nan, None,
+         None, "closes 2026-10-09, before the next look 2026-10-19: sized one-shot at full risk"),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def tripwire_curve() -> pd.DataFrame:
+    rows = []
+    for k in range(17):
+        rate = 1_700_000.0 + 50_000.0 * k
+        need = 40 * rate / 1_000_000
+        units = 75.0 + 6 * (rate > 1_923_000) + 12 * (rate > 2_104_000)
+        below = 1 / (1 + math.exp(-(rate - 1_960_000) / 90_000))
+        rows.append(("O1", rate, below, 0.8 * need, 0.9 * need, need, 0.95 * need, units))
+    columns = (
+        "order", "run_rate_per_day", "p_below", "need_p10", "need_p50", "need_p90", "need_sized",
+        "units",
+    )  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
 def remedies() -> pd.DataFrame:
     columns = (
         "node", "limit", "rank", "remedy", "from", "to", "utilization_after", "status_after",
@@ -401,6 +439,6 @@ def factors() -> pd.DataFrame:
 def make_frames() -> dict[str, pd.DataFrame]:
     makers = (
         demand, yoy, lifts, fits, limits, services, nodes, databases, cost, waterfall, orders,
-        remedies, risk, assumptions, findings, factors,
+        tripwires, tripwire_curve, remedies, risk, assumptions, findings, factors,
     )  # fmt: skip
     return {maker.__name__: maker() for maker in makers}

@@ -31,6 +31,7 @@ from capmodel.cli.progress import note, step
 from capmodel.cli.replays import replay
 from capmodel.cli.retros import retro, track
 from capmodel.cli.tables import Format, in_format, say, sections
+from capmodel.cli.tripwires import tripwires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,7 @@ capmodel.add_command(orders)
 capmodel.add_command(replay)
 capmodel.add_command(retro)
 capmodel.add_command(track)
+capmodel.add_command(tripwires)
 
 
 @capmodel.command(short_help="Make the plan: headline, ladder, review.")

@@ -40,6 +40,7 @@ from capmodel.orders.load_tests import (
     load_test_evidence,
     load_test_target,
 )
+from capmodel.orders.looks import Looks, look_dates
 from capmodel.orders.order import ORDER_COLUMNS, Kind, Order
 from capmodel.orders.placing import placed_orders, with_fallbacks
 from capmodel.orders.release import Stage, release_stages
@@ -79,6 +80,7 @@ __all__ = [
     "LeadTimeChange",
     "LoadTest",
     "LoadTestPolicy",
+    "Looks",
     "Match",
     "NodeLead",
     "NodeRequest",
@@ -104,6 +106,7 @@ __all__ = [
     "linked_orders",
     "load_test_evidence",
     "load_test_target",
+    "look_dates",
     "node_order",
     "order_book",
     "order_status",

@@ -17,6 +17,7 @@ from capmodel.errors import InputError
 from capmodel.orders.calendar import Freeze, PublicHolidays, Waiver
 from capmodel.orders.lead_times import LEAD_TIMES, LeadTime, LeadTimeChange, RuleName
 from capmodel.orders.load_tests import LoadTest, LoadTestPolicy
+from capmodel.orders.looks import Looks
 from capmodel.orders.spec import Days, Spec
 
 __all__ = [
@@ -210,6 +211,8 @@ class OrdersPolicy(Spec):
     """Evidence that services reach what the season asks."""
     load_test: LoadTestPolicy = Field(default_factory=LoadTestPolicy)
     """What a load test has to show."""
+    looks: Looks = Field(default_factory=Looks)
+    """Looks at the run rate, before which a part of an order may wait."""
 
     @model_validator(mode="before")
     @classmethod

@@ -43,11 +43,13 @@ from capmodel.plan.frames_supply import (
     services_frame,
     sizing_frame,
 )
+from capmodel.plan.frames_tripwires import tripwire_frames
 from capmodel.plan.made_from import catalog_record, events_digest
 from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.scenarios import at_peak
 from capmodel.plan.supply import make_supply
+from capmodel.plan.tripwire_words import tripwire_sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +94,7 @@ def assemble(solved: Solved) -> PlanSet:
         "cost": cost_frame(solved, supply),
         "waterfall": waterfall_frame(solved, supply),
         **ordered,
+        **tripwire_frames(solved, supply, ordered["orders"]),
         "remedies": remedies,
         "options": options_frame(solved, supply),
         "overlays": overlays_frame(solved, supply),
@@ -106,7 +109,7 @@ def assemble(solved: Solved) -> PlanSet:
     }
     return PlanSet(
         frames=frames,
-        meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
+        meta=_meta(solved, _notes(solved, frames)),
         curves=_curves(solved),
         environment=environment(),
     )
@@ -196,7 +199,7 @@ def _season_multiples(solved: Solved) -> dict[str, float]:
     }
 
 
-def _notes(solved: Solved, calendar: pd.DataFrame) -> dict[str, str]:
+def _notes(solved: Solved, frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Return the sentences that stand under the report's sections."""
     bursts = {root: today.burst_x for root, today in solved.fit.today.items()}
     # A level that is declared as a busiest minute, without a factor, says nothing about its hour.
@@ -208,8 +211,16 @@ def _notes(solved: Solved, calendar: pd.DataFrame) -> dict[str, str]:
             f"Sizing on the mean of the busiest hour would under-size an ordinary day by {shares}."
         )
     main = solved.request.names[int(np.argmax(solved.request.weights))]
-    sentences += calendar_sentences(calendar, scenario=main)
-    return {"demand": " ".join(sentences), **orders_note(solved)}
+    sentences += calendar_sentences(frames["calendar_yoy"], scenario=main)
+    notes = {"demand": " ".join(sentences)} | event_hour_note(solved, frames["event_hour"])
+    notes |= orders_note(solved)
+    wires = frames["tripwires"]
+    waiting = wires[wires["order"].isin(wires[wires["step"] > 0]["order"])]
+    if not waiting.empty:
+        notes["orders"] = " ".join(
+            filter(None, [notes.get("orders", ""), *tripwire_sentences(waiting)])
+        )
+    return notes
 
 
 def _has_hours(solved: Solved, root: str) -> bool:

@@ -15,15 +15,16 @@ __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 FRAMES: Final = (
     "demand", "fan", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares",
     "services", "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor",
-    "cost", "waterfall", "orders", "release", "lead_times", "load_tests", "remedies", "options",
-    "overlays", "event_hour", "rightsizing", "lookback", "risk", "factors", "changes",
-    "assumptions", "findings",
+    "cost", "waterfall", "orders", "tripwires", "tripwire_curve", "release", "lead_times",
+    "load_tests", "remedies", "options", "overlays", "event_hour", "rightsizing", "lookback",
+    "risk", "factors", "changes", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
 MONEY: Final = (
     "usd", "usd_season", "usd_p50", "usd_p90", "over_usd", "under_usd", "regret_usd",
     "usd_avoided", "usd_past_season",
+    "usd_of_waiting", "usd_one_shot", "usd_expected",
 )  # fmt: skip
 """Columns of `Decimal` USD, written as text with two decimals."""
 
@@ -39,6 +40,20 @@ UNITS: Final[Mapping[str, str]] = {
     "usd_past_season": "USD",
     "unit_hours_saved": "instance h",
     "min_vcpu": "vCPU",
+    "usd_of_waiting": "USD",
+    "usd_one_shot": "USD",
+    "usd_expected": "USD",
+    "units_before": "nodes",
+    "units_after": "nodes",
+    "one_shot_units": "nodes",
+    "expected_units": "nodes",
+    "run_rate_per_day": "driver's events/day",
+    "threshold_per_day": "driver's events/day",
+    "threshold_per_min": "driver's events/min",
+    "need_p10": "nodes",
+    "need_p50": "nodes",
+    "need_p90": "nodes",
+    "need_sized": "nodes",
     "units": "pods or nodes, or the limit's unit",
     "units_p50": "pods or nodes",
     "unit_hours_mean": "node h",

@@ -31,6 +31,7 @@ from capmodel.plan.gates import GateResult, apply_gates
 from capmodel.plan.request import as_date
 from capmodel.plan.rules import GateRules
 from capmodel.plan.sentences import headline_of
+from capmodel.plan.tripwire_words import tripwire_sentences
 
 if TYPE_CHECKING:
     from datetime import date
@@ -81,8 +82,8 @@ class PlanSet:
             What is asked: demand, fan, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
             limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
             services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
-            lookback. What to do: orders, release, lead_times, load_tests,
-            remedies, options, cost, waterfall.
+            lookback. What to do: orders, release, lead_times, load_tests, tripwires,
+            tripwire_curve, remedies, options, cost, waterfall.
 
         Raises
         ------
@@ -122,6 +123,20 @@ class PlanSet:
         day = as_date(self.meta["as_of"] if as_of is None else as_of, "as_of")
         policy = OrdersPolicy.model_validate(self.meta["orders_policy"])
         return orders_as_of(self.frames["orders"], policy, day)
+
+    def tripwires(self) -> pd.DataFrame:
+        """Return per order what to watch, when to look, and above what to order how much more.
+
+        Step 0 of an order is what to order now, with the units and USD of both stages beside one
+        order for everything; each further step is a wire: where the driver's mean daily demand of
+        the event-free days from `window_start` to `look_on` is above `threshold_per_day`, order
+        `count` more by `latest_by`. An order of one row is sized one-shot, and `reason` says why.
+        """
+        return self.to_frame("tripwires")
+
+    def tripwire_headline(self) -> str:
+        """Return the tripwires in sentences, one per order, those that wait for a look first."""
+        return "\n".join(tripwire_sentences(self.to_frame("tripwires")))
 
     def explain(self, node: str, limit: str, *, scenario: str | None = None) -> pd.DataFrame:
         """Return the chain of factors behind a limit's P50, each with its source.
@@ -276,7 +291,7 @@ class PlanSet:
         scenario: str | None = None,
         of: str | None = None,
     ) -> Axes:
-        """Draw a figure of the plan: demand, lifts, limits, orders or waterfall."""
+        """Draw a figure of the plan: demand, lifts, limits, orders, tripwires or waterfall."""
         from capmodel import plots  # noqa: PLC0415  matplotlib only when drawn
 
         shown = scenario or (MIXTURE if name in {"limits", "waterfall"} else self._main)

@@ -37,6 +37,7 @@ __all__ = [
     "Supply",
     "make_pools",
     "make_supply",
+    "packed_per_zone",
 ]
 
 
@@ -151,6 +152,11 @@ def _pool(solved: Solved, scenario: str, name: str) -> PoolNeed:
         placed=_with_spare(nodes, zones=zones, spare=spare),
         sheet=sheet,
     )
+
+
+def packed_per_zone(solved: Solved, pool: str, row: HoldNeed) -> int:
+    """Return the nodes of one zone that the pods of a hold row's path fill, every pod placed."""
+    return _placed(solved, MIXTURE, pool, row)[0].per_zone
 
 
 def _placed(

@@ -18,6 +18,7 @@ from capmodel.plots.money import draw_waterfall
 from capmodel.plots.orders import draw_orders
 from capmodel.plots.ribbon import draw_ribbon, ribbon_svg
 from capmodel.plots.svg import inline_svg
+from capmodel.plots.tripwires import draw_tripwires
 from capmodel.plots.usage import draw_usage, usage_svg
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ __all__ = [
     "usage_svg",
 ]
 
-FIGURES: Final = ("demand", "lifts", "limits", "orders", "waterfall")
+FIGURES: Final = ("demand", "lifts", "limits", "orders", "tripwires", "waterfall")
 """The figures there are; each reads the frame of the same name."""
 
 
@@ -56,16 +57,17 @@ def plot(
         ``lifts``: lift of each event day with its interval.
         ``limits``: the ladder, what breaks first on top.
         ``orders``: the order book as a Gantt chart.
+        ``tripwires``: an order's need by run rate, with the thresholds above which to order more.
         ``waterfall``: from today's nodes to the plan's.
     frames
         The plan's frames by name (``demand``, ``limits``, …).
     ax
         Axes to draw on; None makes a figure of its own, found at ``axes.figure``.
     scenario
-        The scenario to draw, or ``"mixture"``; `lifts` and `orders` have none.
+        The scenario to draw, or ``"mixture"``; `lifts`, `orders` and `tripwires` have none.
     of
         What to draw where a frame holds several: the driver or service of `demand` and `lifts`,
-        the pool of `waterfall`. None takes the first.
+        the pool of `waterfall`, the order of `tripwires`. None takes the first.
     marks
         Season multiples, lines, freezes and the as-of date, which no frame carries.
 
@@ -104,6 +106,8 @@ def plot(
         return draw_limits(frames, ax, scenario=scenario, marks=marks)
     if name == "orders":
         return draw_orders(frames, ax, marks=marks)
+    if name == "tripwires":
+        return draw_tripwires(frames, ax, of=of)
     if name == "waterfall":
         return draw_waterfall(frames, ax, scenario=scenario, of=of)
     guess = nearest(name, FIGURES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from capmodel.report.tripwires import tripwire_blocks
 from capmodel.report.views import Block, Column, Figure, Material, Note, Section, table
 
 __all__ = ["orders"]
@@ -27,7 +28,12 @@ def orders(material: Material) -> Section:
     blocks.append(table(frame, _DATES, caption="Dates to keep", name="orders"))
     blocks.append(table(frame, _REASONS, caption="Reasons and fallbacks", name="orders"))
     lead = "Dates are capacity: what is asked for after its latest date will not be there."
-    rest = (*_release(material), *_load_tests(material), *_rules(material))
+    rest = (
+        *tripwire_blocks(material),
+        *_release(material),
+        *_load_tests(material),
+        *_rules(material),
+    )
     return Section("orders", "Order book and freeze", lead, (*blocks, *rest))
 
 
