@@ -26,6 +26,7 @@ from capmodel.cli.options import (
     read_study,
     set_option,
 )
+from capmodel.cli.prices import prices
 from capmodel.cli.progress import note, step
 from capmodel.cli.replays import replay
 from capmodel.cli.tables import Format, in_format, say, sections
@@ -49,8 +50,8 @@ REPORTS: Final = (".html", ".md")
 EPILOG: Final = """\
 \b
 Results go to standard output, messages to standard error.
-Exit codes: 0 done, 1 a gate failed, 2 bad input or arguments, 3 inputs stale,
-70 a fault of capmodel, 130 interrupted.
+Exit codes: 0 done, 1 a gate failed or a price differs, 2 bad input or arguments,
+3 inputs stale, 70 a fault of capmodel, 130 interrupted.
 \b
 Example: capmodel plan data/fixtures/shop/study.yaml --out review/
 """
@@ -75,6 +76,7 @@ capmodel.add_command(diff)
 capmodel.add_command(export)
 capmodel.add_command(freeze)
 capmodel.add_command(gate)
+capmodel.add_command(prices)
 capmodel.add_command(replay)
 
 
