@@ -45,7 +45,7 @@ LADDER: Final = (
 )  # fmt: skip
 """What the ladder shows in a terminal; CSV and JSON hold all columns."""
 FIT_TABLES: Final = ("growth", "lifts", "usage", "calls", "bursts", "imbalance")
-REPORTS: Final = (".html", ".md")
+REPORTS: Final = (".html", ".md", ".xlsx")
 
 EPILOG: Final = """\
 \b
@@ -254,24 +254,34 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
-@capmodel.command(short_help="Write a saved plan as HTML or Markdown.")
+@capmodel.command(short_help="Write a saved plan as HTML, Markdown or XLSX.")
 @PLAN
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file to write: .html for a page, .md for Markdown.  [required, no default]",
+    help="The file to write: .html, .md or .xlsx (needs the extra xlsx).  [required, no default]",
+)
+@click.option(
+    "--service",
+    metavar="NAME",
+    help="Write the page of this service for its owner, .html or .md.  [default: the whole plan]",
 )
 @debug_option
-def report(plan_path: Path, out: Path) -> None:
-    """Write a saved plan as one self-contained HTML page, or as Markdown."""
-    if out.suffix not in REPORTS:
-        message = f"--out {out}: the name must end in {' or '.join(REPORTS)}"
+def report(plan_path: Path, out: Path, service: str | None) -> None:
+    """Write a saved plan as one HTML page, as Markdown or as a workbook; or a service's page."""
+    known = REPORTS[:2] if service else REPORTS
+    if out.suffix not in known:
+        message = f"--out {out}: the name must end in {' or '.join(known)}"
         raise click.UsageError(message)
     plans = read_plan(plan_path)
     with step("drawing the report"):
-        if out.suffix == ".html":
+        if service is not None:
+            plans.to_service_page(service, out, form="html" if out.suffix == ".html" else "md")
+        elif out.suffix == ".xlsx":
+            plans.to_xlsx(out)
+        elif out.suffix == ".html":
             plans.to_html(out)
         else:
             plans.to_markdown(out)

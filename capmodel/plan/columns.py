@@ -13,7 +13,8 @@ import pandas as pd
 __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
-    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
+    "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "callers",
+    "services",
     "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor", "cost",
     "waterfall", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
     "lookback", "risk", "factors", "changes", "assumptions", "findings",

@@ -24,6 +24,7 @@ from capmodel.plan.causes import explained_diff
 from capmodel.plan.changes import changed_inputs, changes_frame, mismatch
 from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
 from capmodel.plan.diffs import diff_frames
+from capmodel.plan.frames_callers import nodes_around
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.freezing import Baseline, freeze
 from capmodel.plan.gates import GateResult, apply_gates
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.study import Study
     from capmodel.plots import Marks
+    from capmodel.report import PageForm
 
 __all__ = ["PlanSet", "load_plan", "read_document"]
 
@@ -75,9 +77,9 @@ class PlanSet:
         ----------
         name
             What is asked: demand, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
-            limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
-            services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
-            lookback. What to do: orders, remedies, options, cost, waterfall.
+            limits, ladder, shares, callers, risk, overlays, event_hour, factors, findings. What is
+            needed: services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor,
+            rightsizing, lookback. What to do: orders, remedies, options, cost, waterfall.
 
         Raises
         ------
@@ -291,6 +293,64 @@ class PlanSet:
         if path is not None:
             documents.write_text_atomic(path, text)
         return text
+
+    def to_service_page(
+        self, service: str, path: str | Path | None = None, *, form: PageForm = "md"
+    ) -> str:
+        """Return one page for a service's owner: its peak, limits, actions, callers, assumptions.
+
+        Every number on it stands in a frame of the plan; its key, ``frame.column``, stands beside
+        it (HTML, ``data-key``) or below its table (Markdown).
+
+        Parameters
+        ----------
+        service
+            A service of the plan.
+        path
+            Where to write the page; None: it is only returned.
+        form
+            ``"md"`` or ``"html"``.
+
+        Raises
+        ------
+        InputError
+            For a service that the plan does not hold, naming the nearest.
+        """
+        from capmodel import report  # noqa: PLC0415
+
+        text = report.to_service_page(
+            self.frames,
+            service=service,
+            nodes=nodes_around(self.meta["topology"], service),
+            provenance=self.provenance(),
+            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            form=form,
+        )
+        if path is not None:
+            documents.write_text_atomic(path, text)
+        return text
+
+    def to_xlsx(self, path: str | Path) -> None:
+        """Write the plan as a workbook: numbers as numbers, totals beside their sums as formulas.
+
+        Sheets: Summary, Scenarios, Services, Orders, Assumptions, then the cost lines and the
+        waterfall that the totals are sums of. The same plan gives the same bytes.
+
+        Raises
+        ------
+        InputError
+            Where openpyxl is not installed.
+        """
+        from capmodel import report  # noqa: PLC0415
+
+        report.write_xlsx(
+            self.frames,
+            path,
+            title=self.meta["title"],
+            headline=headline_of(self.frames, self.meta),
+            provenance=self.provenance(),
+            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+        )
 
     def provenance(self) -> dict[str, str]:
         """Return what the plan rests on: hash, as-of date, seed, inputs, versions."""
