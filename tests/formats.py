@@ -97,7 +97,7 @@ def from_xlsx(path: Path) -> Money:
 
     def rows(name: str) -> list[dict[str, Any]]:
         header, *lines = book[name].values
-        return [dict(zip(header, line, strict=True)) for line in lines]
+        return [dict(zip(map(str, header), line, strict=True)) for line in lines]
 
     for sheet in ("Scenarios", "Orders", "Cost", "Waterfall"):
         held = {type(r["usd"]) for r in rows(sheet) if not str(r["usd"]).startswith("=")}
@@ -144,7 +144,8 @@ def from_markdown(path: Path) -> Money:
 def markdown_tables(text: str) -> dict[str, list[dict[str, str]]]:
     """Return the tables of a Markdown text by the line that stands above them."""
     tables: dict[str, list[dict[str, str]]] = {}
-    above, header = "", []
+    above = ""
+    header: list[str] = []
     for line in text.splitlines():
         if not line.startswith("|"):
             above, header = line or above, []

@@ -12,6 +12,7 @@ from typing import Any
 
 import aws_files as aws
 import pytest
+import stories
 
 from capmodel.catalog import Catalog, DbClass, NodeType
 from capmodel.errors import InputError
@@ -384,6 +385,33 @@ def test_an_offer_is_read_line_by_line(tmp_path: Path, catalog: Catalog) -> None
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 1_000_000
+
+
+def test_a_price_is_compared_with_the_offer_and_its_age_counted(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    path = aws.offer_csv(tmp_path, aws.node(price="0.8064"), aws.node("m6i.large", "0.096"))
+    checked = catalog.check_prices(path)
+    assert checked.as_of == DAY  # the offer's own
+    (row,) = checked.changed
+    assert (row.key[3], str(row.old), str(row.new)) == ("m6i.4xlarge", "0.768", "0.8064")
+    assert row.change == pytest.approx(0.05)
+    assert not checked.stale
+    assert {row.status for row in checked.rows} == {"changed", "same", "missing"}
+    # 181 days after the table, 103 after the offer: what the offer does not confirm is old.
+    later = catalog.check_prices(path, as_of=dt.date(2027, 1, 17))
+    assert {row.status for row in later.stale} == {"missing"}
+    (said,) = problems_of(catalog.check_prices)
+    assert "got neither a file nor a date" in said
+
+
+def test_a_plan_warns_of_prices_that_are_older_than_180_days(tmp_path: Path) -> None:
+    path = stories.reference_declared(tmp_path)  # db.r6g.4xlarge, dated 2026-03-28
+    codes = [
+        set(Study.read(path, overrides={"as_of": day}).plan().to_frame("findings")["code"])
+        for day in ("2026-09-24", "2026-09-25")
+    ]
+    assert ["stale_price" in found for found in codes] == [False, True]
 
 
 # Overlays and studies

@@ -162,7 +162,9 @@ class Catalog:
             shapes=MappingProxyType(known),
         )
 
-    def check_prices(self, path: str | Path | None = None, *, as_of: dt.date) -> PriceCheck:
+    def check_prices(
+        self, path: str | Path | None = None, *, as_of: dt.date | None = None
+    ) -> PriceCheck:
         """Compare the region's prices with a price list, and name those that are old at a date.
 
         Parameters
@@ -170,16 +172,24 @@ class Catalog:
         path
             A file that :meth:`with_offer` reads; None: only the age is looked at.
         as_of
-            The date at which a price may be at most 180 days old.
+            The date at which a price may be at most 180 days old; None: the file's own date.
 
         Raises
         ------
         InputError
-            As :meth:`with_offer`.
+            As :meth:`with_offer`; for neither a file nor a date.
         """
         offered = None if path is None else read_offer(path, region=self.region)
+        at = as_of or max((price.as_of for price in (offered or {}).values()), default=None)
+        if at is None:
+            raise InputError.of(
+                "check_prices",
+                got="neither a file nor a date",
+                expected="a price list, or the day at which ages count",
+                do="Give as_of: the clock is never read.",
+            )
         rows = {key: row for key, row in self.rows.items() if key[0] == self.region}
-        return check_rows(rows, offered, as_of=as_of)
+        return check_rows(rows, offered, as_of=at)
 
     def overlay_of(self, keys: Iterable[Key]) -> str:
         """Return rows as the text of an overlay, which :meth:`with_overlay` reads back.

@@ -80,12 +80,11 @@ def check(
     differs, but a row is older than 180 days and FILE does not confirm it.
     """
     catalog, planned = _catalog(study_path, region)
-    at = as_of or planned or _newest(catalog, file)
-    if at is None:
+    if file is None and not (as_of or planned):
         message = "without FILE, name the day: --as-of YYYY-MM-DD"
         raise click.UsageError(message)
     with step("reading the price list"):
-        checked = catalog.check_prices(file, as_of=at)
+        checked = catalog.check_prices(file, as_of=as_of or planned)
     _print(checked, form)
     if checked.changed:
         click.get_current_context().exit(DIFFERS)
@@ -101,15 +100,6 @@ def _catalog(study_path: Path | None, region: str | None) -> tuple[Catalog, dt.d
     settings = () if region is None else (f"catalog.region={region}",)
     study = read_study(study_path, settings)
     return study.read_catalog(), study.as_of
-
-
-def _newest(catalog: Catalog, file: Path | None) -> dt.date | None:
-    if file is None:
-        return None
-    from capmodel.catalog.offers import read_offer  # noqa: PLC0415  only where a file is given
-
-    offered = read_offer(file, region=catalog.region)
-    return max(price.as_of for price in offered.values())
 
 
 def _print(checked: PriceCheck, form: Format) -> None:
