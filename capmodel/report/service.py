@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from capmodel.errors import InputError, nearest
-from capmodel.plots.labels import exact, humanize, is_missing, number
+from capmodel.plots.labels import exact, humanize, is_missing, lower, number
 from capmodel.report.markdown import escape, table_lines
 from capmodel.report.page import page_environment
 from capmodel.report.views import (
@@ -50,7 +50,6 @@ _LIMITS: Final = (
     Column("p_saturate", "Chance to saturate", "ratio"),
     Column("first_policy_breach", "First over policy", "day"),
     Column("first_hard_breach", "First over limit", "day"),
-    Column("remedy", "Cheapest relief"),
     Column("shared_with", "Shared with"),
 )
 _ACTIONS: Final = (
@@ -224,7 +223,7 @@ def _headline(
         first = limits[0]
         unit = _UNITS.get(str(first["unit"]), str(first["unit"]))
         parts += [
-            Part(f"; first limit: {first['node']} {humanize(str(first['limit'])).lower()} at "),
+            Part(f"; first limit: {first['node']} {lower(humanize(str(first['limit'])))} at "),
             _keyed(first, "limits", "hard", unit),
             Part(f" \N{EM DASH} {first['status']}"),
         ]
