@@ -8,11 +8,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import aws_files as aws
 import pytest
 import stories
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capmodel.catalog import Catalog, DbClass, NodeType
 from capmodel.errors import InputError
@@ -210,6 +213,28 @@ def test_a_bill_in_several_files_is_one_average(tmp_path: Path, catalog: Catalog
     assert str(both.price_usd_per_hour) == "0.75"  # not 0.8, the mean of 0.7 and 0.9
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 1000), st.decimals("0.01", "9", places=4)), min_size=1, max_size=6
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_a_rate_lies_between_its_lines_and_their_order_is_nothing(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[int, Decimal]], luck: Random
+) -> None:
+    folder = tmp_path_factory.mktemp("bill")
+    charges = [aws.charge("Usage", hours, float(hours * rate)) for hours, rate in lines]
+    rates = []
+    for name in ("first", "second"):
+        path = aws.bill(folder, *charges, name=name)
+        row = Catalog.builtin().with_billing(path).node_type("m6i.4xlarge")
+        rates.append(row.price_usd_per_hour)
+        luck.shuffle(charges)
+    assert rates[0] == rates[1]
+    last = Decimal("0.000001")  # rates carry six decimals
+    assert min(r for _, r in lines) - last <= rates[0] <= max(r for _, r in lines) + last
+
+
 def test_databases_of_a_bill_are_told_by_their_operation(tmp_path: Path, catalog: Catalog) -> None:
     usage = {"line_item_usage_type": "InstanceUsage:db.r6g.large"}
     lines = [
@@ -359,11 +384,40 @@ def test_a_cut_off_offer_and_missing_columns_are_named(tmp_path: Path, catalog: 
     assert "no column product_region_code" in said
 
 
+@pytest.mark.parametrize("cut", [-9, -400])
+def test_a_damaged_file_is_bad_input_not_a_fault_of_ours(
+    tmp_path: Path, catalog: Catalog, cut: int
+) -> None:
+    lines = [aws.node(f"m6i.x{i}", str(1 + i / 7)) for i in range(300)]
+    path = aws.offer_csv(tmp_path, *lines, name="index.csv.gz")
+    path.write_bytes(path.read_bytes()[:cut])
+    (said,) = problems_of(lambda: catalog.with_offer(path))
+    assert "a damaged file" in said
+    path = aws.offer_csv(tmp_path, *lines)
+    path.write_bytes(path.read_bytes()[:-20] + b"\xff\xfe")
+    (said,) = problems_of(lambda: catalog.with_offer(path))
+    assert "a damaged file" in said
+
+
+@pytest.mark.parametrize(
+    "changed", [{"terms": []}, {"products": {"S": 1}}, {"terms": {"OnDemand": {"SKU": [1]}}}]
+)
+def test_json_of_another_build_is_bad_input(
+    tmp_path: Path, catalog: Catalog, changed: dict[str, Any]
+) -> None:
+    path = aws.offer_json(tmp_path, aws.node() | {"SKU": "SKU"}, **changed)
+    text = path.read_text(encoding="utf-8").replace("SKU0", "SKU")
+    path.write_text(text, encoding="utf-8")
+    (said,) = problems_of(lambda: catalog.with_offer(path))
+    assert "where the price list has an object" in said
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         (aws.charge("Usage", 1, 1.0, line_item_currency_code="EUR"), 'currency "EUR"'),
         (aws.charge("SavingsPlanCoveredUsage", 5, 4.0), "0 USD for 5 hours of m6i.4xlarge"),
+        (aws.charge("Usage", 5, 4.0, product_region_code=""), "m6i.4xlarge without a region"),
         (aws.charge("Usage", 0, 4.0), "4.0 USD for 0 hours of m6i.4xlarge"),
         (aws.charge("Usage", 1, 1.0, line_item_usage_amount="many"), 'hours "many"'),
     ],

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ NAMES: Final[Mapping[FileKind, str]] = {
 _GZIP: Final = b"\x1f\x8b"
 _PARQUET: Final = b"PAR1"
 _BATCH_ROWS: Final = 10_000
+_DAMAGED: Final = (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def open_aws_file(path: str | Path, *, kinds: Sequence[FileKind], instead: str) 
     path = Path(path)
     try:
         found = _recognise(path)
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+    except (*_DAMAGED, ValueError) as error:
         raise InputError.of(
             str(path),
             got=f"an unreadable file ({error})",
@@ -157,9 +159,21 @@ def _parquet_columns(path: Path) -> list[str]:
 @contextlib.contextmanager
 def csv_lines(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
     """Open a CSV file and yield its lines as (number of the line, cells)."""
-    with _text(path) as lines:
-        reader = csv.reader(lines)
-        yield ((reader.line_num, cells) for cells in reader if cells)
+    try:
+        with _text(path) as lines:
+            reader = csv.reader(lines)
+            yield ((reader.line_num, cells) for cells in reader if cells)
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError.of(
+        str(path),
+        got=f"a damaged file ({error})",
+        expected="a file as the cloud wrote it, to its end",
+        do="Fetch the file again.",
+    )
 
 
 def records(
@@ -211,11 +225,14 @@ def _parquet_records(
         check_columns(file.name, header, columns)
         wanted = [name for name in (*columns, *optional) if name in header]
         number = 0
-        for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-            for row in batch.to_pylist():
-                number += 1
-                cells = {name: "" if value is None else str(value) for name, value in row.items()}
-                yield f"{file.name} row {number}", cells
+        try:
+            for batch in source.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+                for row in batch.to_pylist():
+                    number += 1
+                    cells = {name: "" if held is None else str(held) for name, held in row.items()}
+                    yield f"{file.name} row {number}", cells
+        except _DAMAGED as error:
+            raise _damaged(file.path, error) from error
 
 
 def check_columns(name: str, header: Sequence[str], needed: Sequence[str]) -> None:

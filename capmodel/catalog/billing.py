@@ -122,10 +122,17 @@ def read_billing(paths: Sequence[str | Path], *, region: str) -> dict[Key, Price
             key = _key(charge)
             if key is None:
                 continue
-            if key[0] != region:
-                others.add(key[0] or "lines without a region")
-                continue
-            _count(sums.setdefault(key, _Sum(where=charge.where)), charge, found)
+            if not key[0]:
+                found.fault(
+                    charge.where,
+                    got=f"{charge.usage_type} without a region",
+                    expected="a region on every line of an instance",
+                    do="Export the table again with its region column filled.",
+                )
+            elif key[0] != region:
+                others.add(key[0])
+            else:
+                _count(sums.setdefault(key, _Sum(where=charge.where)), charge, found)
             if found.full:
                 break
     if not sums and not found.problems:

@@ -231,6 +231,7 @@ def _csv_lines(file: AwsFile) -> Iterator[_Line]:
             published=said.get("Publication Date", ""),
         )
         at = {name: i for i, name in enumerate(header)}
+        term, unit, instance = at["TermType"], at["Unit"], at["Instance Type"]
         attributes = [(theirs, at[ours]) for ours, theirs in _HEADER.items() if ours in at]
         for number, cells in lines:
             if len(cells) != len(header):
@@ -240,12 +241,13 @@ def _csv_lines(file: AwsFile) -> Iterator[_Line]:
                     expected=f"{len(header)}, one for each column of the header",
                     do="Fetch the offer again: the file is cut off or damaged.",
                 )
-            if cells[at["TermType"]] != _ON_DEMAND:
+            # Nearly all lines of an offer end here: reserved terms, and what is no hour.
+            if cells[term] != _ON_DEMAND or cells[unit] != _HOUR or not cells[instance]:
                 continue
             yield _Line(
                 where=f"{file.name}:{number}",
                 attributes={name: cells[i] for name, i in attributes},
-                unit=cells[at["Unit"]],
+                unit=cells[unit],
                 amounts={cells[at["Currency"]]: cells[at["PricePerUnit"]]},
                 edition=edition,
             )
@@ -259,9 +261,10 @@ def _bulk_lines(file: AwsFile) -> Iterator[_Line]:
         version=str(document.get("version") or ""),
         published=str(document.get("publicationDate") or ""),
     )
-    terms = (document.get("terms") or {}).get(_ON_DEMAND) or {}
+    terms = _object(_object(document.get("terms"), file.name).get(_ON_DEMAND), file.name)
     for sku, product in document["products"].items():
-        yield from _dimensions(f"{file.name} {sku}", product, terms.get(sku) or {}, edition)
+        where = f"{file.name} {sku}"
+        yield from _dimensions(where, _object(product, where), terms.get(sku), edition)
 
 
 def _product_lines(file: AwsFile) -> Iterator[_Line]:
@@ -279,7 +282,7 @@ def _product_lines(file: AwsFile) -> Iterator[_Line]:
                 expected="product.attributes and terms.OnDemand, as JSON text or object",
                 do="Fetch the list again.",
             )
-        terms = (held.get("terms") or {}).get(_ON_DEMAND) or {}
+        terms = _object(held.get("terms"), where).get(_ON_DEMAND)
         edition = _edition(
             where,
             service=str(held.get("serviceCode") or ""),
@@ -290,16 +293,32 @@ def _product_lines(file: AwsFile) -> Iterator[_Line]:
 
 
 def _dimensions(
-    where: str, product: Mapping[str, Any], terms: Mapping[str, Any], edition: _Edition
+    where: str, product: Mapping[str, Any], terms: object, edition: _Edition
 ) -> Iterator[_Line]:
-    attributes = {str(k): str(v) for k, v in (product.get("attributes") or {}).items()}
-    for term in terms.values():
-        for dimension in (term.get("priceDimensions") or {}).values():
-            amounts = dimension.get("pricePerUnit") or {}
+    held = _object(product.get("attributes"), where)
+    attributes = {str(k): str(v) for k, v in held.items()}
+    for term in _object(terms, where).values():
+        for dimension in _object(_object(term, where).get("priceDimensions"), where).values():
+            price = _object(dimension, where)
+            amounts = _object(price.get("pricePerUnit"), where)
             yield _Line(
                 where=where,
                 attributes=attributes,
-                unit=str(dimension.get("unit") or ""),
+                unit=str(price.get("unit") or ""),
                 amounts={str(k): str(v) for k, v in amounts.items()},
                 edition=edition,
             )
+
+
+def _object(value: object, where: str) -> Mapping[str, Any]:
+    """Return a JSON object, empty where there is none."""
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise InputError.of(
+        where,
+        got=f"{type(value).__name__} where the price list has an object",
+        expected="products with attributes, terms with priceDimensions and pricePerUnit",
+        do="Fetch the list again.",
+    )

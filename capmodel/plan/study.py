@@ -90,7 +90,7 @@ class CatalogChoice(_Spec):
     instance_types: Path | None = None
     """Shapes of node types: the output of ``aws ec2 describe-instance-types``."""
     offers: tuple[Path, ...] = ()
-    """Price lists of the region: bulk offers, or the output of ``aws pricing get-products``."""
+    """Price lists, bulk or of ``aws pricing get-products``; a later one replaces an earlier one."""
     billing: tuple[Path, ...] = ()
     """Files of one bill (CUR 2.0 or FOCUS): what an hour really cost goes before price lists."""
     overlay: Path | None = None
