@@ -267,10 +267,7 @@ class PlanSet:
 
         text = report.to_html(
             self.frames,
-            title=self.meta["title"],
-            headline=headline_of(self.frames, self.meta),
-            provenance=self.provenance(),
-            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            **self._told(),
             marks=self._marks(),
             notes=self.meta["notes"],
         )
@@ -284,32 +281,29 @@ class PlanSet:
 
         text = report.to_markdown(
             self.frames,
-            title=self.meta["title"],
-            headline=headline_of(self.frames, self.meta),
-            provenance=self.provenance(),
-            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            **self._told(),
             notes=self.meta["notes"],
         )
         if path is not None:
             documents.write_text_atomic(path, text)
         return text
 
+    def _told(self) -> dict[str, Any]:
+        """Return what every report of the whole plan takes beside the frames."""
+        return {
+            "title": self.meta["title"],
+            "headline": headline_of(self.frames, self.meta),
+            "provenance": self.provenance(),
+            "scenarios": {s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+        }
+
     def to_service_page(
         self, service: str, path: str | Path | None = None, *, form: PageForm = "md"
     ) -> str:
-        """Return one page for a service's owner: its peak, limits, actions, callers, assumptions.
+        """Return one page for a service's owner, and write it where a path is given.
 
         Every number on it stands in a frame of the plan; its key, ``frame.column``, stands beside
         it (HTML, ``data-key``) or below its table (Markdown).
-
-        Parameters
-        ----------
-        service
-            A service of the plan.
-        path
-            Where to write the page; None: it is only returned.
-        form
-            ``"md"`` or ``"html"``.
 
         Raises
         ------
@@ -343,14 +337,7 @@ class PlanSet:
         """
         from capmodel import report  # noqa: PLC0415
 
-        report.write_xlsx(
-            self.frames,
-            path,
-            title=self.meta["title"],
-            headline=headline_of(self.frames, self.meta),
-            provenance=self.provenance(),
-            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
-        )
+        report.write_xlsx(self.frames, path, **self._told())
 
     def provenance(self) -> dict[str, str]:
         """Return what the plan rests on: hash, as-of date, seed, inputs, versions."""
