@@ -33,10 +33,12 @@ __all__ = [
     "season_usd",
     "total_usd",
     "unit_price",
+    "usd_per_thousand",
     "waterfall",
 ]
 
 _CENT: Final = Decimal("0.01")
+_PER_UNIT: Final = Decimal("0.0001")
 PLAN_STEP: Final = "plan"
 """The last step of a waterfall: the total that the steps before it sum to."""
 CORE_WEIGHT: Final = Decimal("0.031611")
@@ -244,6 +246,37 @@ def season_usd(classes: Iterable[DbClass], *, instances: int, hours: float) -> d
     Decimal('258.12')
     """
     return {row.name: _usd(instances, hours, row.price_usd_per_hour) for row in classes}
+
+
+def usd_per_thousand(usd: Decimal, units: float) -> Decimal:
+    """Return what a thousand units of work cost, to four decimals: ``usd / (units / 1000)``.
+
+    Parameters
+    ----------
+    usd
+        What the work cost [USD].
+    units
+        Events of the driver in the same time, more than none.
+
+    Raises
+    ------
+    InputError
+        For units that are not more than 0.
+
+    Examples
+    --------
+    >>> usd_per_thousand(Decimal("73418.40"), 4_200_000)
+    Decimal('17.4806')
+    """
+    if not units > 0:
+        raise InputError.of(
+            "units",
+            got=f"{units:g}",
+            expected="more than 0 events in the time that the cost is of",
+            do="Give the events of the same days as the cost.",
+        )
+    thousands = Decimal(repr(float(units))) / 1000
+    return (usd / thousands).quantize(_PER_UNIT, rounding=ROUND_HALF_EVEN)
 
 
 def total_usd(lines: Iterable[CostLine]) -> Decimal:

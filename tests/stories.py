@@ -202,3 +202,52 @@ def proportional_pool(folder: Path) -> Path:
     path = write(folder, topology=PROPORTIONAL, study=STUDY + MIXTURE)
     (folder / "prices.csv").write_text(PRICES, encoding="utf-8")
     return path
+
+
+OWNERS = """\
+drivers:
+  checkouts: {{today_per_min: 2000}}   # 40 requests a second at underwriting
+services:
+  edge-gateway: {{calls: {{checkouts: 14}}, tier: 0}}
+  checkout-api: {{calls: {{checkouts: 4}}, tier: 0}}
+  underwriting:
+    calls: {{checkouts: 1.2}}
+    tier: 0
+    pool: general
+    pod: {{cpu_cores: 2, memory_gib: 4}}
+    imbalance_x: 1.0
+    replicas: {{min: 1, max: 200, today: 6}}
+    usage: {{cpu_cores: {{per_pod: 0.05, per_request: {per_request}}}}}
+databases:
+  core-db:
+    class: db.r6g.4xlarge
+    max_connections: 4000
+    usage: {{cpu_cores: {{idle: 0.4, per_read: 0.0015, per_write: 0.002}}}}
+    used_by:
+      checkout-api: {{reads: 5, writes: 2}}
+      underwriting: {{reads: 12, writes: 3, pool_max: 15}}
+externals:
+  credit-bureau: {{calls: {{underwriting: 0.7}}, limit_rps: 80, lead_days: 42}}
+pools:
+  general: {{types: [m6i.4xlarge], zones: 3, today: 24}}
+policy:
+  surge: 0
+  utilization: {{cpu_cores: 0.60}}
+  utilization_degraded: 0.60
+  hold:
+    - {{failure: none, quantile: 0.5, up_to: utilization}}
+    - {{failure: {{lose_zones: 1}}, quantile: 0.5, up_to: utilization_degraded}}
+"""
+
+
+def owners_estate(folder: Path, *, per_request: float = 0.085) -> Path:
+    """Write the estate of underwriting's owner: 40 requests a second today, 120 at Cyber Monday.
+
+    Today's bureau sees 28 of 80 requests a second: over the policy of 85 % from Black Friday (2.6
+    times), over the limit on Cyber Monday (3.0 times).
+    """
+    study = STUDY + "orders: {in_place: {event: black_friday, days_before: 7}}\n"
+    study += LIFTS + "catalog: {overlay: prices.csv}\n"
+    path = write(folder, topology=OWNERS.format(per_request=per_request), study=study)
+    (folder / "prices.csv").write_text(PRICES, encoding="utf-8")
+    return path

@@ -5,13 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Self
 
-from capmodel.catalog.rows import DbClass, Key, Kind, NodeType, Row, parse_rows
+from capmodel.catalog.billing import read_billing
+from capmodel.catalog.checking import PriceCheck, check_rows
+from capmodel.catalog.merging import merge
+from capmodel.catalog.offers import read_offer
+from capmodel.catalog.prices import Price
+from capmodel.catalog.rows import DbClass, Key, Kind, NodeType, Row, overlay_csv, parse_rows
+from capmodel.catalog.shapes import Shape, read_instance_types
 from capmodel.catalog.tables import age_findings, overlay_text
 from capmodel.errors import CapmodelError, InputError, nearest
 
@@ -45,6 +51,10 @@ class Catalog:
     region: str
     rows: Mapping[Key, Row]
     """Key (region, kind, engine, name) to row."""
+    unshaped: Mapping[Key, Price] = field(default_factory=dict)
+    """Prices that files state of types whose shape no table and no file holds yet."""
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    """Shapes by name, as files describe them; a price makes them rows."""
 
     @classmethod
     def builtin(cls, region: str = "us-east-1") -> Self:
@@ -81,7 +91,115 @@ class Catalog:
             do="Correct catalog.overlay, or remove it to use the built-in tables.",
         )
         rows = parse_rows(io.StringIO(text, newline=""), name=path.name, base=self.rows)
-        return type(self)(region=self.region, rows=MappingProxyType({**self.rows, **rows}))
+        return replace(self, rows=MappingProxyType({**self.rows, **rows}))
+
+    def with_offer(self, path: str | Path) -> Self:
+        """Return a catalog with the on-demand prices of the cloud's own price list.
+
+        A price replaces that of the row with its key. A type that no table describes becomes a row
+        once its shape is known: databases at once, for the offer states it; nodes by
+        :meth:`with_instance_types`, before or after; until then it stands in ``unshaped``.
+
+        Parameters
+        ----------
+        path
+            A bulk offer CSV (also gzip) or JSON, or the output of ``aws pricing get-products``.
+
+        Raises
+        ------
+        InputError
+            For another file; no price of the region; lines without date, source, USD, or with two
+            prices for one key.
+        """
+        return self._merged(prices=read_offer(path, region=self.region))
+
+    def with_billing(self, *paths: str | Path) -> Self:
+        """Return a catalog whose prices are what the account really paid per instance hour.
+
+        Effective rates, amortised over savings plans and reservations, weighed by hours; see
+        :func:`capmodel.catalog.billing.read_billing`.
+
+        Parameters
+        ----------
+        paths
+            The files of one Cost and Usage Report 2.0 or FOCUS export, CSV or Parquet.
+
+        Raises
+        ------
+        InputError
+            For another file; no instance hour of the region; a currency other than USD; cost
+            without hours.
+        """
+        return self._merged(prices=read_billing(paths, region=self.region))
+
+    def with_instance_types(self, path: str | Path) -> Self:
+        """Return a catalog with the shapes of node types as the cloud describes them.
+
+        Parameters
+        ----------
+        path
+            The output of ``aws ec2 describe-instance-types``.
+
+        Raises
+        ------
+        InputError
+            For another file, and for every type without cores, memory or interfaces.
+        """
+        return self._merged(shapes=read_instance_types(path))
+
+    def _merged(
+        self,
+        *,
+        prices: Mapping[Key, Price] | None = None,
+        shapes: Mapping[str, Shape] | None = None,
+    ) -> Self:
+        known = {**self.shapes, **(shapes or {})}
+        rows, unshaped = merge(self.rows, {**self.unshaped, **(prices or {})}, known)
+        return replace(
+            self,
+            rows=MappingProxyType(rows),
+            unshaped=MappingProxyType(unshaped),
+            shapes=MappingProxyType(known),
+        )
+
+    def check_prices(
+        self, path: str | Path | None = None, *, as_of: dt.date | None = None
+    ) -> PriceCheck:
+        """Compare the region's prices with a price list, and name those that are old at a date.
+
+        Parameters
+        ----------
+        path
+            A file that :meth:`with_offer` reads; None: only the age is looked at.
+        as_of
+            The date at which a price may be at most 180 days old; None: the file's own date.
+
+        Raises
+        ------
+        InputError
+            As :meth:`with_offer`; for neither a file nor a date.
+        """
+        offered = None if path is None else read_offer(path, region=self.region)
+        at = as_of or max((price.as_of for price in (offered or {}).values()), default=None)
+        if at is None:
+            raise InputError.of(
+                "check_prices",
+                got="neither a file nor a date",
+                expected="a price list, or the day at which ages count",
+                do="Give as_of: the clock is never read.",
+            )
+        rows = {key: row for key, row in self.rows.items() if key[0] == self.region}
+        return check_rows(rows, offered, as_of=at)
+
+    def overlay_of(self, keys: Iterable[Key]) -> str:
+        """Return rows as the text of an overlay, which :meth:`with_overlay` reads back.
+
+        Parameters
+        ----------
+        keys
+            Keys of rows; others are passed over.
+        """
+        return overlay_csv(self.rows[key] for key in keys if key in self.rows)
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -175,6 +293,15 @@ class Catalog:
         )
 
     def _unknown(self, name: str, noun: str, known: list[str], *, where: str) -> CapmodelError:
+        priced = [key for key in self.unshaped if key[0] == self.region and key[3] == name]
+        if priced:
+            return InputError.of(
+                where,
+                got=f'{noun} "{name}", of which a price is known but no shape',
+                expected="cores, memory and addresses beside the price",
+                do="Name the output of aws ec2 describe-instance-types too "
+                "(with_instance_types, or catalog.instance_types).",
+            )
         if not known:
             kinds = ", ".join(sorted({" ".join(filter(None, key[:3])) for key in self.rows}))
             return InputError.of(

@@ -6,7 +6,9 @@ is made for, nor which rows a plan uses.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -15,7 +17,7 @@ from typing import Final, Literal
 from capmodel.catalog.tables import date_of, header_problems, rows_by_key
 from capmodel.errors import InputError, nearest
 
-__all__ = ["DbClass", "Key", "Kind", "NodeType", "Row", "parse_rows"]
+__all__ = ["DbClass", "Key", "Kind", "NodeType", "Row", "overlay_csv", "parse_rows"]
 
 Kind = Literal["node", "db"]
 Key = tuple[str, Kind, str, str]
@@ -28,7 +30,7 @@ _SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {
     "db": ("vcpu", "memory_gib"),
 }
 _OPTIONAL_SHAPE: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "node": (),
+    "node": ("network_gbps",),
     "db": (
         "max_connections",
         "ebs_baseline_iops",
@@ -55,7 +57,8 @@ class NodeType:
 
     ``vcpu`` [cores], ``memory_gib`` [GiB], ``enis`` network interfaces, ``ips_per_eni`` IPv4
     addresses per interface, ``arch`` ``"x86_64"`` or ``"arm64"``, ``price_usd_per_hour`` [USD/h]
-    on demand, Linux, shared tenancy.
+    on demand, Linux, shared tenancy; ``network_gbps`` [Gbit/s] without end, None where no table
+    states it.
     """
 
     region: str
@@ -68,6 +71,7 @@ class NodeType:
     price_usd_per_hour: Decimal
     as_of: dt.date
     source: str
+    network_gbps: float | None = None
 
     @property
     def key(self) -> Key:
@@ -170,6 +174,37 @@ def parse_rows(
     )
 
 
+def overlay_csv(rows: Iterable[Row]) -> str:
+    """Return rows as the text of an overlay, whole rows sorted by key; `parse_rows` reads it back.
+
+    Parameters
+    ----------
+    rows
+        Rows of one catalog or several, each key once.
+    """
+    shapes = dict.fromkeys(c for kind in KINDS for c in (*_SHAPE[kind], *_OPTIONAL_SHAPE[kind]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["region", "kind", "engine", "name", *shapes, "price_usd_per_hour", "as_of", "source"]
+    )
+    for row in sorted(rows, key=lambda row: row.key):
+        region, kind, engine, name = row.key
+        cells = [getattr(row, column, None) for column in shapes]
+        writer.writerow(
+            [
+                *(region, kind, engine, name),
+                *("" if value is None else _written(value) for value in cells),
+                *(f"{row.price_usd_per_hour:f}", row.as_of.isoformat(), row.source),
+            ]
+        )
+    return text.getvalue()
+
+
+def _written(value: float | str) -> str:
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
 def _row(
     cells: Mapping[str, str], *, where: str, kind: Kind | None, base: Mapping[Key, Row]
 ) -> Row:
@@ -222,6 +257,7 @@ def _complete_row(
             price_usd_per_hour=price,
             as_of=as_of,
             source=cells["source"],
+            network_gbps=_positive_or_none(cells, "network_gbps", where=where),
         )
     row = DbClass(
         region=region,

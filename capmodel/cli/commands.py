@@ -27,6 +27,7 @@ from capmodel.cli.options import (
     set_option,
 )
 from capmodel.cli.order_book import orders
+from capmodel.cli.prices import prices
 from capmodel.cli.progress import note, step
 from capmodel.cli.replays import replay
 from capmodel.cli.retros import retro, track
@@ -47,13 +48,13 @@ LADDER: Final = (
 )  # fmt: skip
 """What the ladder shows in a terminal; CSV and JSON hold all columns."""
 FIT_TABLES: Final = ("growth", "lifts", "usage", "calls", "bursts", "imbalance")
-REPORTS: Final = (".html", ".md")
+REPORTS: Final = (".html", ".md", ".xlsx")
 
 EPILOG: Final = """\
 \b
 Results go to standard output, messages to standard error.
-Exit codes: 0 done, 1 a gate failed, 2 bad input or arguments, 3 inputs stale,
-70 a fault of capmodel, 130 interrupted.
+Exit codes: 0 done, 1 a gate failed or a price differs, 2 bad input or arguments,
+3 inputs stale, 70 a fault of capmodel, 130 interrupted.
 \b
 Example: capmodel plan data/fixtures/shop/study.yaml --out review/
 """
@@ -79,6 +80,7 @@ capmodel.add_command(export)
 capmodel.add_command(freeze)
 capmodel.add_command(gate)
 capmodel.add_command(orders)
+capmodel.add_command(prices)
 capmodel.add_command(replay)
 capmodel.add_command(retro)
 capmodel.add_command(track)
@@ -259,24 +261,34 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()))
 
 
-@capmodel.command(short_help="Write a saved plan as HTML or Markdown.")
+@capmodel.command(short_help="Write a saved plan as HTML, Markdown or XLSX.")
 @PLAN
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file to write: .html for a page, .md for Markdown.  [required, no default]",
+    help="The file to write: .html, .md or .xlsx (needs the extra xlsx).  [required, no default]",
+)
+@click.option(
+    "--service",
+    metavar="NAME",
+    help="Write the page of this service for its owner, .html or .md.  [default: the whole plan]",
 )
 @debug_option
-def report(plan_path: Path, out: Path) -> None:
-    """Write a saved plan as one self-contained HTML page, or as Markdown."""
-    if out.suffix not in REPORTS:
-        message = f"--out {out}: the name must end in {' or '.join(REPORTS)}"
+def report(plan_path: Path, out: Path, service: str | None) -> None:
+    """Write a saved plan as one HTML page, as Markdown or as a workbook; or a service's page."""
+    known = REPORTS[:2] if service else REPORTS
+    if out.suffix not in known:
+        message = f"--out {out}: the name must end in {' or '.join(known)}"
         raise click.UsageError(message)
     plans = read_plan(plan_path)
     with step("drawing the report"):
-        if out.suffix == ".html":
+        if service is not None:
+            plans.to_service_page(service, out, form="html" if out.suffix == ".html" else "md")
+        elif out.suffix == ".xlsx":
+            plans.to_xlsx(out)
+        elif out.suffix == ".html":
             plans.to_html(out)
         else:
             plans.to_markdown(out)

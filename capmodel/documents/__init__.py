@@ -8,7 +8,12 @@ pydantic models only as such, and none of capmodel's own.
 from __future__ import annotations
 
 from capmodel.documents.canonical import array_digest, canonical_json, sha256_hex
-from capmodel.documents.files import check_replaceable, swap_folder, write_text_atomic
+from capmodel.documents.files import (
+    check_replaceable,
+    swap_folder,
+    write_bytes_atomic,
+    write_text_atomic,
+)
 from capmodel.documents.inherit import merged
 from capmodel.documents.strict_yaml import LocatedDict, read_yaml
 from capmodel.documents.validation import locate, parse_model, read_model, validate
@@ -26,5 +31,6 @@ __all__ = [
     "sha256_hex",
     "swap_folder",
     "validate",
+    "write_bytes_atomic",
     "write_text_atomic",
 ]

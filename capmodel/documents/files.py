@@ -14,7 +14,7 @@ from pathlib import Path
 
 from capmodel.errors import InputError
 
-__all__ = ["check_replaceable", "swap_folder", "write_text_atomic"]
+__all__ = ["check_replaceable", "swap_folder", "write_bytes_atomic", "write_text_atomic"]
 
 
 def swap_folder(
@@ -90,13 +90,31 @@ def write_text_atomic(path: str | Path, text: str) -> None:
     >>> file.read_text()
     '{}'
     """
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def write_bytes_atomic(path: str | Path, content: bytes) -> None:
+    """Write a file as :func:`write_text_atomic` does, byte for byte.
+
+    Parameters
+    ----------
+    path
+        The file; missing parents are made.
+    content
+        Its whole content.
+
+    Raises
+    ------
+    InputError
+        When `path` is a folder or cannot be written.
+    """
     place = Path(path).resolve()
     if place.is_dir():
         do = "Name a file inside it."
         raise InputError.of(str(path), got="a folder", expected="a file to write", do=do)
     with _workshop(place, shown=str(path)) as workshop:
         new = workshop / "new"
-        new.write_text(text, encoding="utf-8", newline="\n")
+        new.write_bytes(content)
         new.replace(place)
 
 

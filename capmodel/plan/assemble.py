@@ -14,6 +14,7 @@ from capmodel.plan.assumptions import assumptions_frame
 from capmodel.plan.calendar_yoy import calendar_sentences, calendar_yoy_frame
 from capmodel.plan.explain import factors_frame
 from capmodel.plan.findings import plan_findings
+from capmodel.plan.frames_callers import callers_frame
 from capmodel.plan.frames_changes import changes_frame
 from capmodel.plan.frames_databases import databases_frame
 from capmodel.plan.frames_demand import demand_frame, fits_frame, lifts_frame, yoy_frame
@@ -84,6 +85,7 @@ def assemble(solved: Solved) -> PlanSet:
         "limits": limits,
         "ladder": ladder_frame(limits, remedies, ordered["orders"]),
         "shares": shares_frame(solved),
+        "callers": callers_frame(solved),
         "services": services_frame(solved, supply),
         "nodes": nodes_frame(solved, supply),
         "databases": databases_frame(solved, supply),

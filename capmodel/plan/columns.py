@@ -14,10 +14,10 @@ __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 
 FRAMES: Final = (
     "demand", "fan", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares",
-    "services", "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor",
-    "cost", "waterfall", "orders", "tripwires", "tripwire_curve", "release", "lead_times",
-    "load_tests", "remedies", "options", "overlays", "event_hour", "rightsizing", "lookback",
-    "risk", "factors", "changes", "assumptions", "findings",
+    "callers", "services", "nodes", "databases", "sizing", "schedule", "provisioning", "mix",
+    "mix_floor", "cost", "waterfall", "orders", "tripwires", "tripwire_curve", "release",
+    "lead_times", "load_tests", "remedies", "options", "overlays", "event_hour", "rightsizing",
+    "lookback", "risk", "factors", "changes", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 

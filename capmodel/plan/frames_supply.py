@@ -23,7 +23,7 @@ __all__ = ["nodes_frame", "services_frame", "sizing_frame"]
 SERVICE_COLUMNS = [
     "scenario", "service", "tier", "pool", "peak_rps_p50", "peak_rps_hold", "replicas_today",
     "replicas_needed", "hold", "replicas_max", "status", "basis", "utilization_target",
-    "slo_target", "slo_binds", "hpa_percent",
+    "slo_target", "slo_binds", "hpa_percent", "today_rps",
 ]  # fmt: skip
 NODE_COLUMNS = [
     "scenario", "pool", "instance_type", "zones", "today", "required", "per_zone",
@@ -63,6 +63,7 @@ def services_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
                     ),
                 }
                 | _targets(supply.checks.get(name))
+                | {"today_rps": solved.estate.today[name]}
             )
     return pd.DataFrame(rows, columns=SERVICE_COLUMNS)
 

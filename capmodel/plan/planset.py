@@ -25,6 +25,7 @@ from capmodel.plan.causes import explained_diff
 from capmodel.plan.changes import changed_inputs, changes_frame, mismatch
 from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
 from capmodel.plan.diffs import diff_frames
+from capmodel.plan.frames_callers import nodes_around
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.freezing import Baseline, freeze
 from capmodel.plan.gates import GateResult, apply_gates
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.study import Study
     from capmodel.plots import Marks
+    from capmodel.report import PageForm
 
 __all__ = ["PlanSet", "load_plan", "read_document"]
 
@@ -80,10 +82,10 @@ class PlanSet:
         ----------
         name
             What is asked: demand, fan, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
-            limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
-            services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
-            lookback. What to do: orders, release, lead_times, load_tests, tripwires,
-            tripwire_curve, remedies, options, cost, waterfall.
+            limits, ladder, shares, callers, risk, overlays, event_hour, factors, findings. What is
+            needed: services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor,
+            rightsizing, lookback. What to do: orders, release, lead_times, load_tests, tripwires,
+            tripwire_curve, remedies, options, cost, waterfall, changes.
 
         Raises
         ------
@@ -312,10 +314,7 @@ class PlanSet:
 
         text = report.to_html(
             self.frames,
-            title=self.meta["title"],
-            headline=headline_of(self.frames, self.meta),
-            provenance=self.provenance(),
-            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            **self._told(),
             marks=self._marks(),
             notes=self.meta["notes"],
         )
@@ -329,15 +328,63 @@ class PlanSet:
 
         text = report.to_markdown(
             self.frames,
-            title=self.meta["title"],
-            headline=headline_of(self.frames, self.meta),
-            provenance=self.provenance(),
-            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            **self._told(),
             notes=self.meta["notes"],
         )
         if path is not None:
             documents.write_text_atomic(path, text)
         return text
+
+    def _told(self) -> dict[str, Any]:
+        """Return what every report of the whole plan takes beside the frames."""
+        return {
+            "title": self.meta["title"],
+            "headline": headline_of(self.frames, self.meta),
+            "provenance": self.provenance(),
+            "scenarios": {s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+        }
+
+    def to_service_page(
+        self, service: str, path: str | Path | None = None, *, form: PageForm = "md"
+    ) -> str:
+        """Return one page for a service's owner, and write it where a path is given.
+
+        Every number on it stands in a frame of the plan; its key, ``frame.column``, stands beside
+        it (HTML, ``data-key``) or below its table (Markdown).
+
+        Raises
+        ------
+        InputError
+            For a service that the plan does not hold, naming the nearest.
+        """
+        from capmodel import report  # noqa: PLC0415
+
+        text = report.to_service_page(
+            self.frames,
+            service=service,
+            nodes=nodes_around(self.meta["topology"], service),
+            provenance=self.provenance(),
+            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
+            form=form,
+        )
+        if path is not None:
+            documents.write_text_atomic(path, text)
+        return text
+
+    def to_xlsx(self, path: str | Path) -> None:
+        """Write the plan as a workbook: numbers as numbers, totals beside their sums as formulas.
+
+        Sheets: Summary, Scenarios, Services, Orders, Assumptions, then the cost lines and the
+        waterfall that the totals are sums of. The same plan gives the same bytes.
+
+        Raises
+        ------
+        InputError
+            Where openpyxl is not installed.
+        """
+        from capmodel import report  # noqa: PLC0415
+
+        report.write_xlsx(self.frames, path, **self._told())
 
     def provenance(self) -> dict[str, str]:
         """Return what the plan rests on: hash, as-of date, seed, inputs, versions."""

@@ -90,8 +90,14 @@ class CatalogChoice(_Spec):
     """Which prices and shapes apply."""
 
     region: str = "us-east-1"
+    instance_types: Path | None = None
+    """Shapes of node types: the output of ``aws ec2 describe-instance-types``."""
+    offers: tuple[Path, ...] = ()
+    """Price lists, bulk or of ``aws pricing get-products``; a later one replaces an earlier one."""
+    billing: tuple[Path, ...] = ()
+    """Files of one bill (CUR 2.0 or FOCUS): what an hour really cost goes before price lists."""
     overlay: Path | None = None
-    """Prices and shapes that replace built-in rows."""
+    """Prices and shapes that replace all other rows."""
     limits: Path | None = None
     """Limits of the cloud that replace built-in rows: what the account was really granted."""
 
@@ -342,12 +348,18 @@ class Study(_Spec):
         return sources.read_csv(path, business_tz=self.business_tz, naive_tz=naive_tz)
 
     def read_catalog(self) -> Catalog:
-        """Return the built-in catalog of the region with the study's overlay."""
+        """Return the built-in catalog of the region with the study's files, the overlay last."""
         if self._catalog is not None:
             return self._catalog
-        catalog = Catalog.builtin(self.catalog.region)
-        overlay = self.catalog.overlay
-        return catalog.with_overlay(self._at(overlay)) if overlay else catalog
+        asked = self.catalog
+        catalog = Catalog.builtin(asked.region)
+        if asked.instance_types:
+            catalog = catalog.with_instance_types(self._at(asked.instance_types))
+        for offer in asked.offers:
+            catalog = catalog.with_offer(self._at(offer))
+        if asked.billing:
+            catalog = catalog.with_billing(*map(self._at, asked.billing))
+        return catalog.with_overlay(self._at(asked.overlay)) if asked.overlay else catalog
 
     def read_quotas(self) -> Quotas:
         """Return the built-in limits of the region with the study's overlay."""

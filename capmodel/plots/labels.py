@@ -100,10 +100,12 @@ def _is_midnight(moment: dt.datetime) -> bool:
 
 
 def _as_float(value: object) -> float | None:
+    """Return a number as a saved plan holds it, so that a plan reads the same before and after."""
     try:
-        return float(cast("SupportsFloat", value))
+        x = float(cast("SupportsFloat", value))
     except (TypeError, ValueError):
         return None
+    return float(f"{x:.9g}")
 
 
 def decimals_for(values: Iterable[object]) -> int:

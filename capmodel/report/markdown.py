@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from capmodel.plots import Marks
 
-__all__ = ["escape", "to_markdown"]
+__all__ = ["escape", "table_lines", "to_markdown"]
 
 _SENTENCES: Final = 6
 _ORDERS: Final = 8
@@ -90,7 +90,7 @@ def _orders(material: Material) -> list[str]:
         Column("in_place_by", "In place by"), Column("usd", "Cost", "usd", "USD"),
         Column("state", "State", "name"), Column("status", "Status"),
     )  # fmt: skip
-    lines = _table(table(frame.head(_ORDERS), columns, caption=""))
+    lines = table_lines(table(frame.head(_ORDERS), columns, caption=""))
     return lines + _rest(len(frame), _ORDERS, "orders")
 
 
@@ -106,7 +106,7 @@ def _ladder(material: Material) -> list[str]:
         Column("p_saturate", "Chance to saturate", "ratio", error="mc_se"),
         Column("first_policy_breach", "First over policy"), Column("status", "Status"),
     )  # fmt: skip
-    lines = _table(table(frame.head(_LADDER), columns, caption=""))
+    lines = table_lines(table(frame.head(_LADDER), columns, caption=""))
     return lines + _rest(len(frame), _LADDER, "limits")
 
 
@@ -120,7 +120,7 @@ def _risks(material: Material) -> list[str]:
         Column("p_any", "Before orders", "ratio", error="mc_se"),
         Column("p_any_after_orders", "After orders", "ratio"), Column("status", "Status"),
     )  # fmt: skip
-    lines = _table(table(frame.head(_RISKS), columns, caption=""))
+    lines = table_lines(table(frame.head(_RISKS), columns, caption=""))
     return lines + _rest(len(frame), _RISKS, "tiers")
 
 
@@ -133,7 +133,7 @@ def _totals(material: Material) -> list[str]:
     names += [s for s in totals if s == material.decides]
     frame = pd.DataFrame({"scenario": names, "usd": [totals[s] for s in names]})
     columns = (Column("scenario", "Scenario"), Column("usd", "Season total", "usd", "USD"))
-    lines = _table(table(frame, columns, caption=""))
+    lines = table_lines(table(frame, columns, caption=""))
     return lines + _rest(len(totals), len(names), "scenarios")
 
 
@@ -150,14 +150,15 @@ def _details(material: Material) -> list[str]:
         lines += [escape(note), ""] if note else []
         for block in section.blocks:
             if isinstance(block, Table):
-                lines += [f"**{escape(block.caption)}**", "", *_table(block), ""]
+                lines += [f"**{escape(block.caption)}**", "", *table_lines(block), ""]
             elif isinstance(block, Note):
                 lines += [escape(block.text), ""]
         lines.append("</details>")
     return lines
 
 
-def _table(shown: Table) -> list[str]:
+def table_lines(shown: Table) -> list[str]:
+    """Return a table as Markdown, 'No rows.' where it is empty; more than 20 rows are counted."""
     if not shown.rows:
         return ["No rows."]
     heads = [escape(f"{c.title} [{c.unit}]" if c.unit else c.title) for c in shown.columns]

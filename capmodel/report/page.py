@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["to_html"]
+__all__ = ["page_environment", "to_html"]
 
 PARTS: Final = (
     ask, demand, breaks_first, services, databases, partners, risk, cost, orders, evidence,
@@ -70,7 +70,7 @@ def to_html(  # noqa: PLR0913  named parts of a report
         marks=marks, notes=notes,
     )  # fmt: skip
     sections = tuple(part(material) for part in PARTS)
-    environment = _environment(material)
+    environment = page_environment(material)
     page = environment.get_template("review.html.j2").render(
         material=material,
         facts=facts(material),
@@ -80,7 +80,8 @@ def to_html(  # noqa: PLR0913  named parts of a report
     return page if page.endswith("\n") else page + "\n"
 
 
-def _environment(material: Material) -> Environment:
+def page_environment(material: Material) -> Environment:
+    """Return the templates with what they may call."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  heavy
     from markupsafe import Markup  # noqa: PLC0415  comes with jinja2
 
