@@ -6,9 +6,19 @@ rows replace them by key. Nothing is scaled from one size, engine or region to a
 
 from __future__ import annotations
 
+from capmodel.catalog.discounts import Discount, Discounts
 from capmodel.catalog.lookup import Catalog
 from capmodel.catalog.quotas import Quota, Quotas
 from capmodel.catalog.rows import DbClass, NodeType
 from capmodel.catalog.tables import STALE_AFTER_DAYS
 
-__all__ = ["STALE_AFTER_DAYS", "Catalog", "DbClass", "NodeType", "Quota", "Quotas"]
+__all__ = [
+    "STALE_AFTER_DAYS",
+    "Catalog",
+    "DbClass",
+    "Discount",
+    "Discounts",
+    "NodeType",
+    "Quota",
+    "Quotas",
+]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -82,6 +83,32 @@ class Catalog:
         )
         rows = parse_rows(io.StringIO(text, newline=""), name=path.name, base=self.rows)
         return type(self)(region=self.region, rows=MappingProxyType({**self.rows, **rows}))
+
+    def negotiated(self, discount: float, *, as_of: dt.date, source: str) -> Self:
+        """Return a catalog whose prices are less by a negotiated discount, with its source.
+
+        Parameters
+        ----------
+        discount
+            Off every price, in [0, 1) [ratio].
+        as_of, source
+            Date of the agreement and who says so; they stand behind the row's own source.
+
+        Examples
+        --------
+        >>> less = Catalog.builtin().negotiated(0.05, as_of=dt.date(2026, 1, 1), source="contract")
+        >>> str(less.node_type("m6i.4xlarge").price_usd_per_hour)
+        '0.72960'
+        """
+        keep = 1 - Decimal(repr(discount))
+        note = f"; less {discount:.1%} negotiated ({source}, {as_of})"
+        rows: dict[Key, Row] = {
+            key: replace(
+                row, price_usd_per_hour=row.price_usd_per_hour * keep, source=row.source + note
+            )
+            for key, row in self.rows.items()
+        }
+        return type(self)(region=self.region, rows=MappingProxyType(rows))
 
     @property
     def regions(self) -> tuple[str, ...]:

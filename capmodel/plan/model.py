@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.catalog import Catalog, Quotas
+    from capmodel.commitments import PurchasePolicy
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
     from capmodel.scenario import Overlay, Scenario
@@ -97,6 +98,7 @@ class CapacityFit:
         also: Collection[str] = (),
         recommendations: Recommendations | Sequence[Recommendations] | None = None,
         workloads: Mapping[str, str] | None = None,
+        purchase: PurchasePolicy | None = None,
     ) -> PlanSet:
         """Plan scenarios: capacity, cost, orders and risk.
 
@@ -114,8 +116,9 @@ class CapacityFit:
             Random streams and number of paths per scenario.
         as_of
             The day on which the plan is made; None: the local date after the last row.
-        orders, catalog, quotas, overlays, title
-            Lead times, prices, limits of the cloud, failures to look at, heading of the report.
+        orders, catalog, quotas, overlays, title, purchase
+            Lead times, prices, limits of the cloud, failures to look at, heading of the report; how
+            capacity is bought, which adds the part ``commitments``.
         also
             Parts that cost more than the rest: ``schedule`` (each week and event sized, and ways to
             provide compared), ``mix`` (the floor of pools with several types), ``event_hour`` (what
@@ -146,6 +149,7 @@ class CapacityFit:
                 also=also,
                 recommendations=recommendations,
                 workloads=workloads,
+                purchase=purchase,
             ),
         )
         return make_plan(self, request)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from capmodel.catalog import Catalog, Quotas
+from capmodel.commitments import PurchasePolicy
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.orders import OrdersPolicy
+from capmodel.plan.purchases import net_of_negotiation, purchase_problems
 from capmodel.scenario import (
     Overlay,
     Scenario,
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting"]
 
 MIN_DRAWS = 100
-PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes")
+PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes", "commitments")
 """What a plan holds where it is asked for: each week and event sized, with ways to provide compared
 (a second for 60 services); the instance mix of pools with several types (a second each); the
 season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service); what each
-launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any)."""
+launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any);
+cost by hour and what to commit to over a term (a second)."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 
@@ -96,6 +99,8 @@ class Setting:
     recommendations: Recommendations | Sequence[Recommendations] | None = None
     workloads: Mapping[str, str] | None = None
     """``namespace/workload`` of a recommendation to the service that it is, where names differ."""
+    purchase: PurchasePolicy | None = None
+    """How capacity is bought; where it is given, the part `commitments` is asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +126,7 @@ class PlanRequest:
     also: frozenset[str]
     recommendations: tuple[Recommendations, ...]
     workloads: Mapping[str, str]
+    purchase: PurchasePolicy
 
     @classmethod
     def of(
@@ -142,6 +148,8 @@ class PlanRequest:
         as_of = setting.as_of
         made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
+        orders = setting.orders if setting.orders is not None else OrdersPolicy()
+        purchase = setting.purchase if setting.purchase is not None else PurchasePolicy()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         given = _listed(setting.recommendations)
         problems = [
@@ -154,6 +162,9 @@ class PlanRequest:
             *_unit_usd_problems(fit.topology),
             *_workload_problems(fit.topology, setting.workloads or {}),
             *_recommendation_problems(given),
+            *purchase_problems(
+                purchase, fit.topology, catalog, orders=orders, start=horizon.start, roots=fit.roots
+            ),
         ]
         if problems:
             raise InputError(problems)
@@ -169,14 +180,17 @@ class PlanRequest:
             seed=sampling.seed,
             draws=sampling.draws,
             as_of=made,
-            orders=setting.orders if setting.orders is not None else OrdersPolicy(),
-            catalog=catalog,
+            orders=orders,
+            catalog=net_of_negotiation(catalog, purchase),
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
-            also=frozenset(setting.also) | ({"rightsizing"} if given else set()),
+            also=frozenset(setting.also)
+            | ({"rightsizing"} if given else set())
+            | ({"commitments"} if setting.purchase is not None else set()),
             recommendations=given,
             workloads=setting.workloads or {},
+            purchase=purchase,
         )
 
     @property

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from capmodel import documents
 from capmodel.catalog import Catalog, Quotas
+from capmodel.commitments import PurchasePolicy
 from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
@@ -200,12 +201,17 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
-    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes"], ...] | None = (
-        None
-    )
+    also: (
+        tuple[
+            Literal["schedule", "mix", "event_hour", "rightsizing", "changes", "commitments"], ...
+        ]
+        | None
+    ) = None
     """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
+    purchase: PurchasePolicy | None = None
+    """How capacity is bought; without it no commitments are planned."""
 
     _path: Path = PrivateAttr(default=Path())
     _catalog: Catalog | None = PrivateAttr(default=None)
@@ -430,7 +436,8 @@ class Study(_Spec):
         if self.also is not None:
             return self.also
         services = len(topology.services)
-        return tuple(part for part in PARTS if services <= MOST_SERVICES.get(part, services))
+        parts = [part for part in PARTS if part != "commitments"]  # `purchase` asks for these
+        return tuple(part for part in parts if services <= MOST_SERVICES.get(part, services))
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """Return a copy that plans with these prices and shapes."""
@@ -457,4 +464,5 @@ class Study(_Spec):
             also=self._also(fit.topology),
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
+            purchase=self.purchase,
         )
