@@ -3,7 +3,7 @@
 This module answers: what do these nodes and databases cost over these local days, and which part of
 a node's price is one core's and one GiB's? Every line is rounded to the cent once, half to even,
 and totals are sums of rounded lines, so a total is what its lines show in every format. On-demand
-prices only: commitments are not known here.
+prices, and Spot's by a stated discount: commitments are not known here.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ __all__ = [
     "node_line",
     "season_hours",
     "season_usd",
+    "spot_line",
     "total_usd",
     "unit_price",
+    "usd_per_thousand",
     "waterfall",
 ]
 
 _CENT: Final = Decimal("0.01")
+_PER_UNIT: Final = Decimal("0.0001")
 PLAN_STEP: Final = "plan"
 """The last step of a waterfall: the total that the steps before it sum to."""
 CORE_WEIGHT: Final = Decimal("0.031611")
@@ -54,7 +57,7 @@ class CostLine:
     """
 
     item: str
-    kind: Literal["nodes", "database"]
+    kind: Literal["nodes", "spot", "database"]
     type: str
     count: int
     hours: float
@@ -177,6 +180,36 @@ def node_line(pool: str, *, node: NodeType, count: int, hours: float) -> CostLin
     )
 
 
+def spot_line(
+    pool: str, *, node: NodeType, count: int, hours: float, discount: float, source: str
+) -> CostLine:
+    """Return the cost of a pool's Spot nodes: ``count * hours * price * (1 - discount)``.
+
+    Parameters
+    ----------
+    pool, node, hours
+        As of :func:`node_line`.
+    count
+        Spot nodes, those in reserve for interruptions included [nodes].
+    discount
+        Off the on-demand price, assumed: Spot has no price list [ratio].
+    source
+        Who says so.
+    """
+    price = node.price_usd_per_hour * (1 - Decimal(repr(discount)))
+    return CostLine(
+        item=pool,
+        kind="spot",
+        type=node.name,
+        count=count,
+        hours=hours,
+        price_usd_per_hour=price,
+        usd=_usd(count, hours, price),
+        as_of=node.as_of,
+        source=f"{node.source}; {discount:.1%} off assumed of Spot ({source})",
+    )
+
+
 def unit_price(node: NodeType) -> UnitPrice:
     """Return what one core and one GiB of a node cost per hour, as OpenCost splits its price.
 
@@ -244,6 +277,37 @@ def season_usd(classes: Iterable[DbClass], *, instances: int, hours: float) -> d
     Decimal('258.12')
     """
     return {row.name: _usd(instances, hours, row.price_usd_per_hour) for row in classes}
+
+
+def usd_per_thousand(usd: Decimal, units: float) -> Decimal:
+    """Return what a thousand units of work cost, to four decimals: ``usd / (units / 1000)``.
+
+    Parameters
+    ----------
+    usd
+        What the work cost [USD].
+    units
+        Events of the driver in the same time, more than none.
+
+    Raises
+    ------
+    InputError
+        For units that are not more than 0.
+
+    Examples
+    --------
+    >>> usd_per_thousand(Decimal("73418.40"), 4_200_000)
+    Decimal('17.4806')
+    """
+    if not units > 0:
+        raise InputError.of(
+            "units",
+            got=f"{units:g}",
+            expected="more than 0 events in the time that the cost is of",
+            do="Give the events of the same days as the cost.",
+        )
+    thousands = Decimal(repr(float(units))) / 1000
+    return (usd / thousands).quantize(_PER_UNIT, rounding=ROUND_HALF_EVEN)
 
 
 def total_usd(lines: Iterable[CostLine]) -> Decimal:

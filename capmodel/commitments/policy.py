@@ -11,6 +11,8 @@ import datetime as dt
 from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from capmodel.catalog.discounts import CommitmentKind, Discount, Payment
@@ -20,6 +22,10 @@ __all__ = ["Buy", "DiscountRow", "Existing", "Negotiated", "PurchasePolicy", "Sp
 
 Text = Annotated[str, Field(min_length=1)]
 
+Floats = npt.NDArray[np.float64]
+
+_WHOLE: Final = 1e-9
+"""Rounding of a product may not cost a node."""
 _DATABASE_FAMILIES: Final = ("r7g", "r7i", "r8g", "m7g")
 
 
@@ -109,6 +115,21 @@ class Spot(_Spec):
     reserve: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Spot nodes kept beside each, so that an interruption leaves enough [ratio]."""
     source: Text
+
+    def nodes(self, nodes: npt.ArrayLike) -> Floats:
+        """Return how many of a pool's nodes Spot stands for, whole ones."""
+        return np.floor(np.asarray(nodes, dtype=np.float64) * self.share + _WHOLE)
+
+    def units(self, nodes: npt.ArrayLike) -> Floats:
+        """Return how many Spot nodes run for a pool's nodes, their reserve included.
+
+        Examples
+        --------
+        >>> half = Spot(share=0.5, discount=0.6, reserve=0.1, source="assumed")
+        >>> float(half.nodes(21)), float(half.units(21))
+        (10.0, 11.0)
+        """
+        return np.ceil(self.nodes(nodes) * (1.0 + self.reserve) - _WHOLE)
 
 
 class Negotiated(_Spec):

@@ -15,13 +15,16 @@ __all__ = ["FRAMES", "MONEY", "UNITS", "frame_from_json", "frame_to_json"]
 FRAMES: Final = (
     "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
     "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor", "cost",
-    "waterfall", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
+    "waterfall", "cost_hour", "cost_month", "unit_cost", "cost_term", "commitments", "reservations",
+    "levers", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
     "lookback", "risk", "factors", "changes", "assumptions", "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
 MONEY: Final = (
     "usd", "usd_season", "usd_p50", "usd_p90", "over_usd", "under_usd", "regret_usd",
+    "on_demand_usd", "spot_usd", "existing_usd", "saving_usd", "paid_usd", "waste_usd", "used_usd",
+    "idle_usd", "discount_usd", "idle_net_usd",
 )  # fmt: skip
 """Columns of `Decimal` USD, written as text with two decimals."""
 
@@ -33,6 +36,27 @@ UNITS: Final[Mapping[str, str]] = {
     "over_usd": "USD",
     "under_usd": "USD",
     "regret_usd": "USD",
+    "on_demand_usd": "USD",
+    "spot_usd": "USD",
+    "existing_usd": "USD",
+    "saving_usd": "USD",
+    "paid_usd": "USD",
+    "waste_usd": "USD",
+    "used_usd": "USD",
+    "idle_usd": "USD",
+    "discount_usd": "USD",
+    "idle_net_usd": "USD",
+    "usd_per_hour_mean": "USD/h",
+    "usd_per_hour_p50": "USD/h",
+    "usd_per_hour_p90": "USD/h",
+    "usage_usd_per_hour": "USD/h",
+    "existing_usd_per_hour": "USD/h",
+    "above_usd_per_hour": "USD/h",
+    "covers_usd_per_hour": "USD/h",
+    "pays_usd_per_hour": "USD/h",
+    "units_thousand": "thousand events",
+    "usd_per_1k": "USD per 1,000 events",
+    "years": "years",
     "units": "pods or nodes, or the limit's unit",
     "units_p50": "pods or nodes",
     "unit_hours_mean": "node h",

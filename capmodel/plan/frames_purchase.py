@@ -1,0 +1,63 @@
+"""How to buy the plan: every frame that stands on the hourly usage of a term.
+
+This module answers: which frames does the part `commitments` add to a plan, and what does it note?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from capmodel.plan.frames_commitments import commitments_frame, make_proposal
+from capmodel.plan.frames_reservations import reservations_frame
+from capmodel.plan.frames_unit_cost import (
+    cost_hour_frame,
+    cost_month_frame,
+    cost_term_frame,
+    unit_cost_frame,
+)
+from capmodel.plan.term_usage import make_term_usage
+from capmodel.schema import Findings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capmodel.plan.make import Solved
+    from capmodel.plan.supply import Supply
+
+__all__ = ["Purchase", "make_purchase", "purchase_meta"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Purchase:
+    """Frames by name, empty where the part was not asked for, and what is noted."""
+
+    frames: Mapping[str, pd.DataFrame]
+    findings: Findings
+
+
+def make_purchase(
+    solved: Solved, supply: Supply, *, orders: pd.DataFrame, calendar_yoy: pd.DataFrame
+) -> Purchase:
+    """Return what the plan costs by hour and month, what to commit to, and what to reserve."""
+    if "commitments" not in solved.request.also:
+        return Purchase({}, Findings())
+    proposal = make_proposal(make_term_usage(solved, supply))
+    months = cost_month_frame(proposal, calendar_yoy)
+    frames = {
+        "cost_hour": cost_hour_frame(proposal),
+        "cost_month": months,
+        "unit_cost": unit_cost_frame(proposal, months),
+        "cost_term": cost_term_frame(proposal),
+        "commitments": commitments_frame(proposal),
+        "reservations": reservations_frame(proposal, orders),
+    }
+    return Purchase(frames, proposal.findings())
+
+
+def purchase_meta(solved: Solved) -> dict[str, Any]:
+    """Return the policy that was bought by, where the part was asked for."""
+    if "commitments" not in solved.request.also:
+        return {}
+    return {"purchase": solved.request.purchase.model_dump(mode="json")}
