@@ -78,7 +78,7 @@ class Proposal:
         return next((r for r in self.results if r.tier is offer.tier), None)
 
     def layers(self, when: Hours) -> list[Layer]:
-        """Return what exists and what is proposed, in the order in which it was solved."""
+        """Return what exists and what is proposed, in the order in which it was solved, by item."""
         made = existing_layers(self.usage, when)
         start = np.datetime64(self.usage.start)
         for result in self.results:
@@ -86,7 +86,7 @@ class Proposal:
             end = np.datetime64(years_after(self.usage.start, years))
             active = (when.date >= start) & (when.date < end)
             made.append(Layer(result.tier.scope, result.tier.discounts, result.pays * active))
-        return made
+        return [_by_item(layer, self.usage) for layer in made]
 
     def findings(self) -> Findings:
         """Report rates that are old at the plan's date, or dated after it."""
@@ -121,7 +121,7 @@ def make_proposal(usage: TermUsage) -> Proposal:
         years = max(offer.buy.years for offer in offers if offer.tier is not None)
         when = usage.hours(usage.start, years_after(usage.start, years))
         results = solve_tiers(
-            usage.usage(MIXTURE, when),
+            _by_group(usage, when),
             existing=existing_layers(usage, when),
             tiers=tiers,
             demand_x=DEMAND_X,
@@ -129,8 +129,25 @@ def make_proposal(usage: TermUsage) -> Proposal:
     return Proposal(usage=usage, offers=offers, results=results)
 
 
+def _by_group(usage: TermUsage, when: Hours) -> dict[str, np.ndarray]:
+    """Return the mixture's usage by engine and family, shape (P or 1, T) [USD/h]."""
+    found: dict[str, np.ndarray] = {}
+    for item, values in zip(usage.items, usage.usage(MIXTURE, when).values(), strict=True):
+        found[item.group] = found[item.group] + values if item.group in found else values
+    return found
+
+
+def _by_item(layer: Layer, usage: TermUsage) -> Layer:
+    """Return a layer over groups as one over the items in them."""
+    items = {i.key: layer.discounts[i.group] for i in usage.items if i.group in layer.discounts}
+    return Layer(layer.name, items, layer.pays)
+
+
 def existing_layers(usage: TermUsage, when: Hours) -> list[Layer]:
-    """Return the commitments that exist, in the order in which they apply, until their end."""
+    """Return the commitments that exist, in the order in which they apply, over groups of items.
+
+    Each pays 0 from its end on.
+    """
     policy = usage.solved.request.purchase
     ranked = sorted(policy.existing, key=lambda row: (KINDS.index(row.kind), -row.discount))
     return [
@@ -155,7 +172,7 @@ def _pays(row: Existing, usage: TermUsage) -> float:
 
 
 def _covered_by(row: Existing, usage: TermUsage) -> list[str]:
-    """Return the items that an existing commitment covers."""
+    """Return the groups of items that an existing commitment covers."""
     if row.kind == "reserved":
         family = row.type.rpartition(".")[0] if row.engine else row.type.partition(".")[0]
         fits = [i for i in usage.items if (i.family, i.engine) == (family, row.engine)]
@@ -163,7 +180,7 @@ def _covered_by(row: Existing, usage: TermUsage) -> list[str]:
         fits = _of_database_plans(usage)
     else:
         fits = [i for i in usage.items if not i.engine and row.family in ("", i.family)]
-    return [item.key for item in fits]
+    return list(dict.fromkeys(item.group for item in fits))
 
 
 def _of_database_plans(usage: TermUsage) -> list[Item]:
@@ -199,15 +216,14 @@ def _scopes(buy: Buy, usage: TermUsage) -> dict[str, list[Item]]:
         found = {}
         for item in usage.items:
             if buy.kind == "reserved" or not item.engine:
-                scope = f"{item.engine} {item.family}".strip()
-                found.setdefault(scope, []).append(item)
+                found.setdefault(item.group, []).append(item)
     return {scope: items for scope, items in found.items() if items}
 
 
 def _rates(buy: Buy, items: Sequence[Item], table: Discounts) -> tuple[list[TierMember], list[str]]:
-    """Return the items with a rate, and what is missing for the others, in words."""
+    """Return the groups of items with a rate, and what is missing for the others, in words."""
     members, missing = [], []
-    for item in items:
+    for item in {item.group: item for item in items}.values():
         row = table.find(
             buy.kind,
             family=item.family,
@@ -224,7 +240,7 @@ def _rates(buy: Buy, items: Sequence[Item], table: Discounts) -> tuple[list[Tier
                 "state your rate in purchase.discounts"
             )
         else:
-            members.append(TierMember(item.key, row))
+            members.append(TierMember(item.group, row))
     return members, missing
 
 
@@ -308,7 +324,11 @@ def spending_of(
 ) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
     """Return usage that stays on demand by item, (P or 1, T), and what commitments pay, (T,)."""
     usage = proposal.usage
-    layers = proposal.layers(when) if proposed else existing_layers(usage, when)
+    layers = (
+        proposal.layers(when)
+        if proposed
+        else [_by_item(layer, usage) for layer in existing_layers(usage, when)]
+    )
     spending = apply_layers(usage.usage(scenario, when), layers)
     pays = np.sum([np.broadcast_to(layer.pays, len(when)) for layer in layers], axis=0)
     return spending.left, np.broadcast_to(pays, len(when))

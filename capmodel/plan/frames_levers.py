@@ -29,7 +29,8 @@ def levers_frame(frames: Mapping[str, pd.DataFrame], *, season_hours: float) -> 
     """Return one row per lever and item, of the plan's other frames; none is applied.
 
     ``usd`` is what the lever saves alone over the season or a year, negative where it costs more;
-    rows of one lever may be added, rows of several may not.
+    rows of one lever may be added, rows of several may not. Services whose pods are too small for
+    the season free nothing and have no row; the frame `rightsizing` holds them all.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def _row(lever: str, item: str, usd: Decimal, **more: str) -> dict[str, Any]:
 def _right_size(frame: pd.DataFrame, hours: float) -> list[dict[str, Any]]:
     rows = []
     for row in _of(frame, season="season"):
-        if pd.isna(row["freed_usd_per_hour"]):
+        if not row["freed_usd_per_hour"] > 0:  # nan where nothing has a price
             continue
         amount = cents(Decimal(repr(round(float(row["freed_usd_per_hour"]), 9))) * Decimal(hours))
         evidence = (

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from capmodel.capacity.estate import AUTOSCALED
+from capmodel.capacity.replicas import ceil_units
 from capmodel.commitments import apply_layers
 from capmodel.cost import cents, season_hours
 from capmodel.plan.frames_commitments import Proposal
@@ -59,8 +61,8 @@ def reservations_frame(proposal: Proposal, orders: pd.DataFrame) -> pd.DataFrame
     ``usd = used_usd + idle_usd`` and ``idle_usd = discount_usd + idle_net_usd``, to the cent:
     ``idle_share`` is the mean share of the reserved node-hours in which the autoscaler runs no node
     on them, ``discount_usd`` what the commitments that exist and those proposed take off the idle
-    hours. Reserved are a policy's count, its quantile of the nodes that the autoscaler asks for, or
-    what is ordered, each beyond today's nodes; dates are those of the order.
+    hours. Reserved are a policy's count, its quantile of the season's need, or what is ordered,
+    each beyond today's nodes; dates are those of the order.
     """
     usage = proposal.usage
     rows: list[dict[str, Any]] = []
@@ -83,22 +85,40 @@ def _booking(usage: TermUsage, item: Item, orders: pd.DataFrame) -> Booking:
         return whole if spot is None else whole - spot.nodes(whole)
 
     standing = int(on_demand(pool.today or 0))
-    season = usage.hours(request.season_start, request.season_end)
-    peaks = on_demand(usage.following(MIXTURE, item.name, season)).max(axis=1)
+    peaks, weights = _needs(usage, item)
+    peaks = on_demand(peaks)
     ordered = int(on_demand(usage.standing[MIXTURE, item.key])) - standing
     if item.name in policy.reserve:
         count, reason = policy.reserve[item.name], "the policy's count"
     elif policy.p_shortfall is not None:
         wanted = 1.0 - policy.p_shortfall
-        count = int(peaks[order_statistic(peaks, wanted)]) - standing
-        reason = f"{wanted:.1%} of paths ask for no more"
+        count = int(peaks[order_statistic(peaks, wanted, weights)]) - standing
+        reason = f"{wanted:.1%} of paths need no more, pods filled to their requests"
     else:
         count, reason = ordered, "what is ordered"
     start, dated = _start(orders, item.name, request.season_start)
     end = max(request.season_end, start + dt.timedelta(days=request.orders.nodes.min_term_days))
-    enough = float((peaks <= standing + count).mean())
+    enough = float(weights[peaks <= standing + count].sum() / weights.sum())
     said = "; ".join(filter(None, [reason, dated, *usage.notes]))
     return Booking(item, count, standing, start, end, enough, said)
+
+
+def _needs(usage: TermUsage, item: Item) -> tuple[np.ndarray, np.ndarray]:
+    """Return the plan's paths of the season's nodes without a failure, and their weights, (S * D,).
+
+    Up to the hard value where the policy holds such a row, else as the autoscaler asks.
+    """
+    solved = usage.solved
+    needs, zones = solved.needs, solved.estate.topology.pools[item.name].zones
+    hard = [row for row, hold in enumerate(needs.holds) if hold.at_saturation]
+    fills = (
+        needs.nodes[item.name][hard[0]]
+        if hard
+        else np.stack([fill[AUTOSCALED].max(axis=1) for fill in needs.fills[item.name]])
+    )
+    nodes = zones * ceil_units(fills * usage.packing_x[item.name])
+    weights = np.repeat(solved.request.weights / fills.shape[1], fills.shape[1])
+    return nodes.ravel(), weights
 
 
 def _start(orders: pd.DataFrame, pool: str, season_start: dt.date) -> tuple[dt.date, str]:

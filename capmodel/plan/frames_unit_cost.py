@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,7 +40,9 @@ MONTH_COLUMNS: Final = [
 UNIT_COLUMNS: Final = [
     "scenario", "window", "start", "end", "driver", "units_thousand", "usd", "usd_per_1k", "reason",
 ]  # fmt: skip
-TERM_COLUMNS: Final = ["scenario", "component", "kind", "start", "end", "usd"]
+TERM_COLUMNS: Final = [
+    "scenario", "component", "kind", "start", "end", "usd", "usd_p50", "usd_p90",
+]  # fmt: skip
 SEASON: Final = "season"
 TOTAL: Final = "total"
 
@@ -133,10 +135,7 @@ def _bill(proposal: Proposal, scenario: str, when: Hours) -> dict[str, Decimal]:
     on_demand = sum((usd(part.sum(axis=1).mean()) for part in left.values()), Decimal("0.00"))
     at_spot = sum((usd(part.sum(axis=1).mean()) for part in spot.values()), Decimal("0.00"))
     existing = usd(pays.sum())
-    paths: np.ndarray = np.zeros(1)
-    for part in (*left.values(), *spot.values()):
-        paths = paths + part.sum(axis=1)
-    paths = paths + pays.sum()
+    paths = float(pays.sum()) + _by_path([*left.values(), *spot.values()])
     then, paid = spending_of(proposal, scenario, when, proposed=True)
     after = sum(float(part.sum(axis=1).mean()) for part in then.values()) + float(paid.sum())
     before = sum(float(part.sum(axis=1).mean()) for part in left.values()) + float(pays.sum())
@@ -145,10 +144,22 @@ def _bill(proposal: Proposal, scenario: str, when: Hours) -> dict[str, Decimal]:
         "spot_usd": at_spot,
         "existing_usd": existing,
         "usd": on_demand + at_spot + existing,
-        "usd_p50": usd(paths[order_statistic(paths, 0.5)]),
-        "usd_p90": usd(paths[order_statistic(paths, 0.9)]),
+        **_quantiles(paths),
         "saving_usd": usd(before - after),
     }
+
+
+def _by_path(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the sum over hours and parts on each path, shape (P,) or (1,)."""
+    total: np.ndarray = np.zeros(1)
+    for part in parts:
+        total = total + part.sum(axis=1)
+    return total
+
+
+def _quantiles(paths: np.ndarray) -> dict[str, Decimal]:
+    wanted = {"usd_p50": 0.5, "usd_p90": 0.9}
+    return {name: usd(paths[order_statistic(paths, q)]) for name, q in wanted.items()}
 
 
 def _growth(
@@ -195,33 +206,35 @@ def cost_term_frame(proposal: Proposal) -> pd.DataFrame:
     """Return the mixture's bill of the terms' first year, part by part, with the proposal bought.
 
     Parts are on demand by item, Spot by pool, each commitment that exists and each that is
-    proposed; ``total`` is the sum of the rounded parts. No rows where a year is not known.
+    proposed; ``total`` is the sum of the rounded parts, with P50 and P90 of the paths' totals. No
+    rows where a year is not known.
     """
     usage = proposal.usage
     if usage.reason:
         return pd.DataFrame(columns=TERM_COLUMNS)
     end = years_after(usage.start, 1)
     when = usage.hours(usage.start, end)
-    left, _ = spending_of(proposal, MIXTURE, when, proposed=True)
+    left, paid = spending_of(proposal, MIXTURE, when, proposed=True)
+    spot = usage.spot(MIXTURE, when)
+    paths = float(paid.sum()) + _by_path([*left.values(), *spot.values()])
     layers = proposal.layers(when)
     bought = len(layers) - len(proposal.results)
     parts = [(key, "on_demand", usd(part.sum(axis=1).mean())) for key, part in left.items()]
-    parts += [
-        (name, "spot", usd(part.sum(axis=1).mean()))
-        for name, part in usage.spot(MIXTURE, when).items()
-    ]
+    parts += [(name, "spot", usd(part.sum(axis=1).mean())) for name, part in spot.items()]
     for i, layer in enumerate(layers):
-        paid = usd(float(np.broadcast_to(layer.pays, len(when)).sum()))
+        pays = usd(float(np.broadcast_to(layer.pays, len(when)).sum()))
         if i < bought:
-            parts.append((layer.name, "existing", paid))
+            parts.append((layer.name, "existing", pays))
         else:
             tier = proposal.results[i - bought].tier
             years = next(o.buy.years for o in proposal.offers if o.tier is tier)
-            parts.append((f"{tier.kind} {tier.scope}, {years} y", "proposed", paid))
+            parts.append((f"{tier.kind} {tier.scope}, {years} y", "proposed", pays))
     parts.append((TOTAL, TOTAL, sum((part[2] for part in parts), Decimal("0.00"))))
+    quantiles = _quantiles(paths)
+    blank = dict.fromkeys(quantiles)
     rows = [
         {"scenario": MIXTURE, "component": name, "kind": kind, "start": str(usage.start),
-         "end": str(end), "usd": amount}
+         "end": str(end), "usd": amount, **(quantiles if kind == TOTAL else blank)}
         for name, kind, amount in parts
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=TERM_COLUMNS)

@@ -64,6 +64,11 @@ class Item:
     row: NodeType | DbClass
 
     @property
+    def group(self) -> str:
+        """What a commitment cannot tell apart: the engine and family."""
+        return f"{self.engine} {self.family}".strip()
+
+    @property
     def price(self) -> float:
         """On demand [USD/h]."""
         return float(self.row.price_usd_per_hour)
@@ -103,6 +108,8 @@ class TermUsage:
     """(scenario, item) to units that stand in the season."""
     quiet: Mapping[tuple[str, str], int]
     """(scenario, database item) to instances outside the season."""
+    packing_x: Mapping[str, float]
+    """Pool to nodes that are taken / the fill of its zones [ratio]."""
     reason: str
     """Why a year is not known, '' where it is."""
     notes: tuple[str, ...]
@@ -239,9 +246,10 @@ def make_term_usage(solved: Solved, supply: Supply) -> TermUsage:
     longer = replace(request, end=last, draws=max(*shares, LEAST))
     futures = make_futures(solved.fit, longer, known=solved.futures.larger)
     estate = make_estate(solved.fit, longer, futures.calls, larger=solved.futures.larger)
+    losses = {pool: packing_x(solved, supply, pool) for pool in solved.needs.nodes}
     followed = {
         pool: tuple(
-            _followed(estate, load, pool, loss=packing_x(solved, supply, pool), paths=max(n, LEAST))
+            _followed(estate, load, pool, loss=losses[pool], paths=max(n, LEAST))
             for load, n in zip(futures.loads, shares, strict=True)
         )
         for pool in solved.needs.nodes
@@ -257,6 +265,7 @@ def make_term_usage(solved: Solved, supply: Supply) -> TermUsage:
         shares=shares,
         standing=standing,
         quiet=quiet,
+        packing_x=losses,
         reason=reason,
         notes=_notes(solved, longer, futures.loads, followed),
     )
