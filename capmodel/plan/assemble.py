@@ -23,7 +23,6 @@ from capmodel.plan.frames_event_hour import (
     with_event_hour,
 )
 from capmodel.plan.frames_ladder import ladder_frame, shares_frame
-from capmodel.plan.frames_levers import levers_frame
 from capmodel.plan.frames_limits import limits_frame, risk_frame
 from capmodel.plan.frames_mix import pool_mixes
 from capmodel.plan.frames_money import (
@@ -35,7 +34,7 @@ from capmodel.plan.frames_options import options_frame
 from capmodel.plan.frames_orders import orders_frame
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
-from capmodel.plan.frames_purchase import make_purchase, purchase_meta
+from capmodel.plan.frames_purchase import make_purchase, purchase_meta, with_levers
 from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_rightsizing import recommendation_digests, right_sizing
 from capmodel.plan.frames_schedule import make_schedule, schedule_frame
@@ -49,7 +48,6 @@ from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.scenarios import stated_fields
 from capmodel.plan.supply import make_supply
-from capmodel.plan.supply_databases import hours_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,12 +64,12 @@ def assemble(solved: Solved) -> PlanSet:
     beyond = beyond_seen(solved)
     remedies = remedies_frame(solved, supply)
     orders = orders_frame(solved, supply)
-    findings = plan_findings(solved, supply, beyond)
     rightsized = right_sizing(solved)
     mixes = pool_mixes(solved, supply)
     calendar = calendar_yoy_frame(solved)
     bought = make_purchase(solved, supply, orders=orders, calendar_yoy=calendar)
-    findings = findings + rightsized.findings + mixes.findings + bought.findings
+    findings = plan_findings(solved, supply, beyond) + rightsized.findings
+    findings = findings + mixes.findings + bought.findings
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
     event_hour = event_hour_frame(solved, supply)
     frames = {
@@ -106,9 +104,8 @@ def assemble(solved: Solved) -> PlanSet:
         "assumptions": with_event_hour(assumptions_frame(solved), solved),
         "findings": findings.to_frame().drop(columns="data"),
     }
-    frames["levers"] = levers_frame(frames, season_hours=hours_of(solved))
     return PlanSet(
-        frames=frames,
+        frames=with_levers(solved, frames),
         meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
         curves=_curves(solved),
         environment=environment(),

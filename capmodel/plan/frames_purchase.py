@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from capmodel.plan.frames_commitments import commitments_frame, make_proposal
+from capmodel.plan.frames_levers import levers_frame
 from capmodel.plan.frames_reservations import reservations_frame
 from capmodel.plan.frames_unit_cost import (
     cost_hour_frame,
@@ -17,6 +18,7 @@ from capmodel.plan.frames_unit_cost import (
     cost_term_frame,
     unit_cost_frame,
 )
+from capmodel.plan.supply_databases import hours_of
 from capmodel.plan.term_usage import make_term_usage
 from capmodel.schema import Findings
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
-__all__ = ["Purchase", "make_purchase", "purchase_meta"]
+__all__ = ["Purchase", "make_purchase", "purchase_meta", "with_levers"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,13 @@ def make_purchase(
         "reservations": reservations_frame(proposal, orders),
     }
     return Purchase(frames, proposal.findings())
+
+
+def with_levers(solved: Solved, frames: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the plan's frames with that of the levers, where the part was asked for."""
+    if "commitments" not in solved.request.also:
+        return dict(frames)
+    return {**frames, "levers": levers_frame(frames, season_hours=hours_of(solved))}
 
 
 def purchase_meta(solved: Solved) -> dict[str, Any]:

@@ -77,9 +77,9 @@ class PlanSet:
             What is asked: demand, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
             limits, ladder, shares, risk, overlays, event_hour, factors, findings. What is needed:
             services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
-            lookback. What to do: orders, remedies, options, cost, waterfall, levers; how to buy it
-            (part `commitments`): cost_hour, cost_month, unit_cost, cost_term, commitments,
-            reservations.
+            lookback. What to do: orders, remedies, options, cost, waterfall; how to buy it (part
+            `commitments`): cost_hour, cost_month, unit_cost, cost_term, commitments, reservations,
+            levers.
 
         Raises
         ------

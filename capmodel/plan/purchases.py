@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from capmodel.catalog import Catalog
     from capmodel.commitments import Existing, PurchasePolicy
     from capmodel.orders import OrdersPolicy
+    from capmodel.plan.model import CapacityFit
     from capmodel.topology import Topology
 
 __all__ = ["net_of_negotiation", "purchase_problems"]
@@ -31,21 +32,21 @@ def net_of_negotiation(catalog: Catalog, purchase: PurchasePolicy) -> Catalog:
 
 def purchase_problems(
     purchase: PurchasePolicy,
-    topology: Topology,
+    fit: CapacityFit,
     catalog: Catalog,
     *,
     orders: OrdersPolicy,
     start: date,
-    roots: Collection[str],
 ) -> list[Problem]:
     """Return what a policy names or asks that the rest of the plan does not bear."""
+    topology = fit.topology
     problems = [
         *_unknown("spot", purchase.spot, topology.pools),
         *_unknown("reserve", purchase.reserve, topology.pools),
         *_too_small(purchase, topology, catalog, least=orders.nodes.min_vcpu),
     ]
     if purchase.unit_of is not None:
-        problems += _unknown("unit_of", [purchase.unit_of], roots)
+        problems += _unknown("unit_of", [purchase.unit_of], fit.roots)
     if purchase.start is not None and purchase.start < start:
         problems.append(
             Problem(

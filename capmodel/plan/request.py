@@ -102,6 +102,20 @@ class Setting:
     purchase: PurchasePolicy | None = None
     """How capacity is bought; where it is given, the part `commitments` is asked for."""
 
+    @property
+    def policy(self) -> PurchasePolicy:
+        """How capacity is bought, the default where nothing is said."""
+        return self.purchase if self.purchase is not None else PurchasePolicy()
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts that are asked for, by name or by what they work on."""
+        implied = {
+            "rightsizing": bool(_listed(self.recommendations)),
+            "commitments": self.purchase is not None,
+        }
+        return frozenset(self.also) | {part for part, given in implied.items() if given}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanRequest:
@@ -145,11 +159,9 @@ class PlanRequest:
         InputError
             With every problem of dates, numbers, scenarios and names.
         """
-        as_of = setting.as_of
-        made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
+        made, purchase = _made_on(fit, setting.as_of, horizon), setting.policy
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
         orders = setting.orders if setting.orders is not None else OrdersPolicy()
-        purchase = setting.purchase if setting.purchase is not None else PurchasePolicy()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         given = _listed(setting.recommendations)
         problems = [
@@ -162,9 +174,7 @@ class PlanRequest:
             *_unit_usd_problems(fit.topology),
             *_workload_problems(fit.topology, setting.workloads or {}),
             *_recommendation_problems(given),
-            *purchase_problems(
-                purchase, fit.topology, catalog, orders=orders, start=horizon.start, roots=fit.roots
-            ),
+            *purchase_problems(purchase, fit, catalog, orders=orders, start=horizon.start),
         ]
         if problems:
             raise InputError(problems)
@@ -185,9 +195,7 @@ class PlanRequest:
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
-            also=frozenset(setting.also)
-            | ({"rightsizing"} if given else set())
-            | ({"commitments"} if setting.purchase is not None else set()),
+            also=setting.parts,
             recommendations=given,
             workloads=setting.workloads or {},
             purchase=purchase,
@@ -233,8 +241,10 @@ def as_date(value: str | date, where: str) -> date:
         ) from None
 
 
-def _default_as_of(fit: CapacityFit, start: date) -> date:
-    return fit.last_day + timedelta(days=1) if fit.last_day is not None else start
+def _made_on(fit: CapacityFit, as_of: str | date | None, horizon: Horizon) -> date:
+    if as_of is not None:
+        return as_date(as_of, "as_of")
+    return fit.last_day + timedelta(days=1) if fit.last_day is not None else horizon.start
 
 
 def _check_names(
