@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capmodel import laws
     from capmodel.backtest.replay import replay
     from capmodel.catalog import Catalog
+    from capmodel.commitments import PurchasePolicy
     from capmodel.demand import Batched, GivenDemand
     from capmodel.demand.adapters import (
         Ets,
@@ -99,6 +100,7 @@ __all__ = [
     "Price",
     "Prophet",
     "Push",
+    "PurchasePolicy",
     "QuantileLinear",
     "RetryStormOverlay",
     "RobustLinear",
@@ -151,6 +153,7 @@ _MODULE_OF: Final = {
     "Price": "scenario",
     "Prophet": "demand.adapters",
     "Push": "scenario",
+    "PurchasePolicy": "commitments",
     "QuantileLinear": "usage",
     "RetryStormOverlay": "scenario",
     "RobustLinear": "usage",

@@ -1,4 +1,4 @@
-"""Commitments on top of one another: sheets by hand, a grid over two families, what always holds."""
+"""Commitments on top of one another: by hand, a grid over two families, what always holds."""
 
 from __future__ import annotations
 

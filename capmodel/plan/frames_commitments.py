@@ -195,13 +195,13 @@ def _offers(usage: TermUsage) -> list[Offer]:
     table = Discounts.builtin().with_overlay(row.row() for row in policy.discounts)
     offers = []
     for buy in sorted(policy.buy, key=lambda b: (-b.years, KINDS.index(b.kind))):
-        hours = len(usage.hours(usage.start, years_after(usage.start, buy.years)))
+        end = years_after(usage.start, buy.years)
+        hours = 0 if usage.reason else len(usage.hours(usage.start, end))
         for scope, items in _scopes(buy, usage).items():
             members, missing = _rates(buy, items, table)
-            tier = Tier(buy.kind, scope, hours, tuple(members)) if members else None
-            reason = "; ".join(dict.fromkeys(missing))
-            if usage.reason:
-                tier, reason = None, usage.reason
+            known = bool(members) and not usage.reason
+            tier = Tier(buy.kind, scope, hours, tuple(members)) if known else None
+            reason = usage.reason or "; ".join(dict.fromkeys(missing))
             offers.append(Offer(buy, scope, tuple(items), tier, reason))
     return offers
 

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from capmodel.plan.request import PlanRequest
     from capmodel.plan.supply import Supply
 
-__all__ = ["Hours", "Item", "TermUsage", "make_term_usage", "years_after"]
+__all__ = [
+    "Hours",
+    "Item",
+    "TermUsage",
+    "day_profile",
+    "make_term_usage",
+    "paths_by_scenario",
+    "years_after",
+]
 
 DRAWS: Final = 200
 """Paths of the mixture, shared out to the scenarios by their probabilities."""
@@ -201,12 +209,9 @@ class TermUsage:
             path = load.roots[root].root
             if path.shape.shape[2] == 1:
                 return None
-            shape = path.shape if len(path.shape) == 1 else path.shape[:paths]
-            factor = load.factor[root]
-            factor = factor if len(factor) == 1 else factor[:paths]
-            factor = np.broadcast_to(factor, (paths, len(self.dates)))
-            seconds = 60.0 if path.quantity == "per_min" else 3600.0
-            rows.append(shape[:, when.day, when.slot] * factor[:, when.day] * seconds)
+            factor = np.broadcast_to(load.factor[root][:paths], (paths, len(self.dates)))
+            per_hour = 60.0 if path.quantity == "per_min" else 3600.0
+            rows.append(path.shape[:paths, when.day, when.slot] * factor[:, when.day] * per_hour)
         return np.concatenate(rows)
 
     @property
@@ -310,7 +315,7 @@ def _followed(estate: Estate, load: Loads, pool: str, *, loss: float, paths: int
     load, estate = load.take(draws, every), estate.take(draws, every)
     names = pool_services(estate, pool)
     roots = sorted({root for name in names for root in topology.roots_of(name)})
-    profiles = {root: _profile(load.roots[root].root.shape, draws) for root in roots}
+    profiles = {root: day_profile(load.roots[root].root.shape[:paths]) for root in roots}
     peaks = {root: load.root_peak(root) for root in roots}
     slots = max((profile.shape[2] for profile in profiles.values()), default=1)
     zones, most = topology.pools[pool].zones, topology.pools[pool].max
@@ -326,9 +331,14 @@ def _followed(estate: Estate, load: Loads, pool: str, *, loss: float, paths: int
     return nodes if most is None else np.minimum(nodes, float(most))
 
 
-def _profile(shape: np.ndarray, draws: slice) -> np.ndarray:
-    """Return each hour's mean over that of the day's busiest hour, (D or 1, N, H) [ratio]."""
-    shape = shape if len(shape) == 1 else shape[draws]
+def day_profile(shape: np.ndarray) -> np.ndarray:
+    """Return each hour's mean over that of the day's busiest hour, (D or 1, N, H) [ratio].
+
+    Examples
+    --------
+    >>> day_profile(np.array([[[30.0, 60.0, 15.0]]])).tolist()
+    [[[0.5, 1.0, 0.25]]]
+    """
     busiest = shape.max(axis=2, keepdims=True)
     return np.asarray(np.divide(shape, busiest, out=np.zeros_like(shape), where=busiest > 0))
 
