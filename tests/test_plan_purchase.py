@@ -83,7 +83,8 @@ def demand(until: str) -> pd.DataFrame:
     time = pd.date_range("2026-10-20", until, freq="h", tz=TZ, inclusive="left")
     day = time.tz_localize(None).normalize()
     level = np.where((time.hour >= 8) & (time.hour < 20), 600.0, 300.0)
-    level *= np.where((day >= "2026-11-20") & (day < "2026-11-30"), 2.0, 1.0)
+    season = (day >= pd.Timestamp("2026-11-20")) & (day < pd.Timestamp("2026-11-30"))
+    level *= np.where(season, 2.0, 1.0)
     stamps = [moment.isoformat() for moment in time]
     return pd.DataFrame({"service": "checkouts", "time": stamps, "quantity": "per_min",
                          "p10": level, "p50": level, "p90": level})  # fmt: skip
@@ -287,9 +288,12 @@ def test_without_a_purchase_nothing_is_added(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_spot_a_negotiated_price_and_only_maxima(folder: Path) -> None:
+def test_spot_a_negotiated_price_and_only_a_maximum(folder: Path) -> None:
     extra = """\
 purchase:
+  discounts: [{kind: compute_sp, discount: 0.28, as_of: 2026-09-01, source: console}]
+  existing: [{kind: instance_sp, family: c5, usd_per_hour: 1, discount: 0.4, end: 2026-11-02,
+              source: bill}]
   spot: {general: {share: 0.5, discount: 0.6, reserve: 0.5, source: assumed}}
   negotiated: {discount: 0.1, as_of: 2026-01-01, source: contract}
 """
@@ -309,10 +313,20 @@ purchase:
     season = row(plan, "cost_month", scenario="mixture", window="season")
     total = plan.to_frame("cost").query("scenario == 'mixture'")["usd"]
     assert season["usd"] == sum(total, Decimal(0))
-    commitments = plan.to_frame("commitments")
-    assert commitments["status"].tolist() == ["GREY", "GREY"]
-    assert commitments["reason"].str.contains("only a published maximum").all()
-    assert commitments["saving_usd"].tolist() == [None, None]
+    # What covers nothing is paid to its end, and told: 25 hours of November, less what is agreed.
+    assert month["existing_usd"] == Decimal("22.50")
+    told = row(plan, "findings", code="commitment_unused")["message"]
+    assert told.startswith("the existing instance_sp c5 (bill) covers nothing of the plan")
+    # What Spot runs is not eligible: a node is on demand by day and by night, two in the season.
+    # The console asks for list prices, the bill has what was negotiated.
+    known = row(plan, "commitments", kind="compute_sp")
+    assert known["covers_usd_per_hour"] == pytest.approx(float(price))
+    assert known["usage_usd_per_hour"] == pytest.approx(float(price) * (1 + 240 / 8760))
+    assert known["pays_usd_per_hour"] == pytest.approx(0.72 * 0.768)
+    assert known["paid_usd"] == Decimal(f"{0.72 * 0.6912 * 8760:.2f}")
+    grey = row(plan, "commitments", kind="database_sp")
+    assert (grey["status"], grey["saving_usd"]) == ("GREY", None)
+    assert grey["reason"].startswith("only a published maximum of 20% is known for database_sp")
 
 
 @pytest.mark.slow
@@ -397,3 +411,50 @@ def test_faults_of_the_section_are_told_with_their_line(folder: Path) -> None:
     assert problem.where.endswith("purchase.discounts.0.discount")
     assert problem.where.startswith("study.yaml:")
     assert (problem.got, problem.do) == ("28", "Did you mean 0.28?")
+
+
+@pytest.mark.slow
+def test_the_shop_is_bought_and_not_changed(
+    shop_study: cm.Study, shop_fit: cm.CapacityFit, shop_plans: PlanSet
+) -> None:
+    policy = cm.PurchasePolicy.model_validate(
+        {
+            "p_shortfall": 0.02,
+            "reserve": {"promo": 7},
+            "buy": [{"kind": "compute_sp"}, {"kind": "reserved"}],
+            "discounts": [
+                {"kind": "compute_sp", "discount": 0.28, "as_of": "2026-09-01", "source": "console"}
+            ],
+        }
+    )
+    plan = shop_study.model_copy(update={"purchase": policy}).plan(shop_fit)
+    for name in set(shop_plans.frames) - {"findings"}:
+        pd.testing.assert_frame_equal(plan.to_frame(name), shop_plans.to_frame(name))
+    totals = shop_plans.to_frame("cost").groupby("scenario")["usd"].sum()
+    months = plan.to_frame("cost_month")
+    for scenario, total in totals.items():
+        season = row(plan, "cost_month", scenario=scenario, window="season")
+        assert season["usd"] == season["usd_p50"] == season["usd_p90"] == total
+    assert totals["mixture"] == Decimal("73418.40")
+    # October follows demand, so its mean has quantiles beside it; finance's scenarios are ordered.
+    october = months[months["window"] == "2026-10"].set_index("scenario")
+    assert october.loc["low", "usd"] < october.loc["base", "usd"] < october.loc["high", "usd"]
+    assert october.loc["mixture", "usd_p50"] < october.loc["mixture", "usd_p90"]
+    mean = sum(w * float(october.loc[s, "usd"]) for s, w in
+               {"low": 0.25, "base": 0.55, "high": 0.20}.items())  # fmt: skip
+    assert float(october.loc["mixture", "usd"]) == pytest.approx(mean, rel=1e-6)
+    assert october.loc["base", "comparable_yoy_x"] == pytest.approx(1.25, abs=0.01)
+    november = months[months["window"] == "2026-11"].set_index("scenario")
+    # Cyber Monday moved from December 2025 into November 2026: the calendar says 35 %.
+    assert november.loc["base", "calendar_yoy_x"] > 1.30
+    booked = plan.to_frame("reservations")
+    general, promo = (booked[booked["pool"] == name] for name in ("general", "promo"))
+    assert general["count"].max() - general["count"].min() <= 1
+    assert (general["quantile"] >= 0.98).all()
+    assert promo["count"].tolist() == [3.0, 2.0, 2.0]
+    assert set(booked["start"]) == {"2026-11-20"}  # the orders' date
+    compute = row(plan, "commitments", kind="compute_sp")
+    assert 0 < compute["waste_usd"] < compute["saving_usd"]
+    # A season of 45 days at 3.5 times the usage does not move what is committed to.
+    assert compute["covers_usd_per_hour"] < 0.3 * (66 * 0.768 + 18 * 0.384)
+    assert "Commitments beyond those that exist" in plan.to_markdown()

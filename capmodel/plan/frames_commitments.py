@@ -24,7 +24,7 @@ from capmodel.cost import cents
 from capmodel.plan.equip import root_basis
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.term_usage import Hours, Item, TermUsage, years_after
-from capmodel.schema import Findings, worst_basis
+from capmodel.schema import Finding, Findings, worst_basis
 
 if TYPE_CHECKING:
     from capmodel.commitments import Buy, Existing
@@ -89,9 +89,9 @@ class Proposal:
         return [_by_item(layer, self.usage) for layer in made]
 
     def findings(self) -> Findings:
-        """Report rates that are old at the plan's date, or dated after it."""
+        """Report rates that are old at the plan's date, and commitments that cover nothing."""
         rows = {member.discount for r in self.results for member in r.tier.members}
-        return age_findings(
+        aged = age_findings(
             (
                 (row, f"the discount of {row.kind}", {"kind": row.kind, "family": row.family})
                 for row in rows
@@ -99,6 +99,18 @@ class Proposal:
             as_of=self.usage.solved.request.as_of,
             of="discount",
         )
+        unused = [
+            Finding(
+                code="commitment_unused",
+                severity="warning",
+                service="",
+                message=f"the existing {row.kind} {row.type or row.family} ({row.source}) covers "
+                f"nothing of the plan: it is paid until {row.end} all the same",
+            )
+            for row in self.usage.solved.request.purchase.existing
+            if not _covered_by(row, self.usage)
+        ]
+        return aged + Findings(tuple(unused))
 
 
 def usd(amount: float) -> Decimal:
