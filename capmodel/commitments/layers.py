@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from capmodel.commitments.optimum import optimal_commitment
+
 __all__ = ["Layer", "Spending", "apply_layers", "covered", "optimal_payment"]
 
 Floats = npt.NDArray[np.float64]
@@ -126,6 +128,9 @@ def optimal_payment(usage: Mapping[str, Floats], *, discounts: Mapping[str, floa
     items = _by_discount(discounts)
     if not items:
         return 0.0
+    if len({discounts[item] for item in items}) == 1:
+        together = sum(usage[item] for item in items)
+        return optimal_commitment(together, discount=discounts[items[0]]).pays_usd_per_hour
     worth = [1.0 / (1.0 - discounts[item]) for item in items] + [0.0]
     spent: Floats = np.zeros((1, 1))
     shape = np.broadcast_shapes(*(usage[item].shape for item in items))
@@ -136,11 +141,6 @@ def optimal_payment(usage: Mapping[str, Floats], *, discounts: Mapping[str, floa
         if drop > 0:
             costs.append(np.broadcast_to(spent, shape).ravel())
             drops.append(drop)
-    if len(costs) == 1:
-        # (1 - P(b <= K)) v <= 1, so the share of hours up to K is the discount.
-        share, values = 1.0 - 1.0 / drops[0], costs[0]
-        rank = max(int(np.ceil(share * values.size - 1e-9)), 1)
-        return float(np.partition(values, rank - 1)[rank - 1])
     return _where_it_is_worth_one(costs, drops)
 
 

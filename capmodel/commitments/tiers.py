@@ -75,7 +75,7 @@ class TierResult:
     saving: float
     waste: float
     regret: float
-    """What an hour costs more than with the best size, if demand comes out at `demand_x`."""
+    """What an hour costs more than with the best size, if usage comes out at `demand_x`."""
 
     @property
     def layer(self) -> Layer:
@@ -109,7 +109,7 @@ def solve_tiers(
     tiers
         What may be bought, each with one member at least.
     demand_x
-        Demand that comes / demand expected, for the regret [ratio].
+        Usage that comes / usage expected, for the regret [ratio].
 
     Returns
     -------

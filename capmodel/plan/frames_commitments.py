@@ -47,7 +47,7 @@ COMMITMENT_COLUMNS: Final = [
 ]  # fmt: skip
 MONEY: Final = ("paid_usd", "saving_usd", "waste_usd", "regret_usd")
 DEMAND_X: Final = 0.8
-"""Regret is told for demand that comes out a fifth lower [ratio]."""
+"""Regret is told for usage that comes out a fifth lower [ratio]."""
 EVERY: Final = "all"
 
 
@@ -262,7 +262,7 @@ def commitments_frame(proposal: Proposal) -> pd.DataFrame:
     ``covers_usd_per_hour`` is the usage that the commitment covers beyond what exists and the rows
     above it, ``pays_usd_per_hour`` what is typed into the console, at list prices; saving, waste
     and regret are means over paths of the whole term. ``regret_usd`` is what the size costs more
-    than the best one if demand comes out a fifth lower.
+    than the best one if usage comes out a fifth lower.
     """
     rows = [_row(proposal, offer) for offer in proposal.offers]
     return pd.DataFrame(rows, columns=COMMITMENT_COLUMNS)

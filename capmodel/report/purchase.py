@@ -6,9 +6,18 @@ titles? A plan without them shows nothing here.
 
 from __future__ import annotations
 
+from typing import Final
+
 from capmodel.report.views import Block, Column, Material, Note, table
 
 __all__ = ["purchase_blocks"]
+
+_KINDS: Final = {
+    "reserved": "Reserved instances",
+    "instance_sp": "EC2 Instance SP",
+    "compute_sp": "Compute SP",
+    "database_sp": "Database SP",
+}
 
 
 def purchase_blocks(material: Material) -> list[Block]:
@@ -54,7 +63,7 @@ def _commitments(material: Material) -> list[Block]:
     if frame.empty:
         return []
     columns = (
-        Column("kind", "Kind", "name"),
+        Column("kind", "Kind"),
         Column("years", "Years", "count"),
         Column("payment", "Payment", "name"),
         Column("scope", "Of", "code"),
@@ -73,7 +82,8 @@ def _commitments(material: Material) -> list[Block]:
         Column("reason", "Note"),
     )
     caption = "Commitments beyond those that exist, in the order of their decision"
-    return [table(frame, columns, caption=caption, name="commitments")]
+    named = frame.assign(kind=[_KINDS.get(str(kind), str(kind)) for kind in frame["kind"]])
+    return [table(named, columns, caption=caption, name="commitments")]
 
 
 def _term(material: Material) -> list[Block]:
