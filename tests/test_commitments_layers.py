@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -75,6 +75,7 @@ def test_layers_apply_in_their_order_and_end_when_they_end() -> None:
     assert spending.wasted[2].ravel().tolist() == pytest.approx([0.0, 0.0, 40.5 - 13.5])
 
 
+@settings(max_examples=30)
 @given(HOURS, HOURS, RATES, RATES)
 def test_no_payment_on_a_grid_is_cheaper_over_two_families(
     first: np.ndarray, second: np.ndarray, a: float, b: float

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command import runner
 
 import capmodel as cm
 from capmodel.cost import usd_per_thousand
@@ -281,6 +282,7 @@ def test_every_format_says_the_same_cents(bought: PlanSet, tmp_path: Path) -> No
     assert saved["plan"]["meta"]["purchase"]["existing"][0]["end"] == "2026-11-24"
 
 
+@pytest.mark.slow
 def test_without_a_purchase_nothing_is_added(folder: Path) -> None:
     plan = planned(folder, "", study=STUDY.replace("also: [commitments]\n", "also: []\n"))
     assert not {"cost_month", "commitments", "levers"} & set(plan.frames)
@@ -315,6 +317,10 @@ purchase:
     assert season["usd"] == sum(total, Decimal(0))
     # What covers nothing is paid to its end, and told: 25 hours of November, less what is agreed.
     assert month["existing_usd"] == Decimal("22.50")
+    stated = plan.to_frame("assumptions").set_index("name")
+    spot = stated.loc["purchase: Spot discount of general"]
+    assert (spot["value"], spot["basis"], spot["source"]) == ("0.6", "assumed", "assumed")
+    assert stated.loc["purchase: databases after season", "value"] == "today"
     told = row(plan, "findings", code="commitment_unused")["message"]
     assert told.startswith("the existing instance_sp c5 (bill) covers nothing of the plan")
     # What Spot runs is not eligible: a node is on demand by day and by night, two in the season.
@@ -350,6 +356,7 @@ purchase:
     assert one["above_usd_per_hour"] > 0
 
 
+@pytest.mark.slow
 def test_a_forecast_too_short_for_a_term_says_so(tmp_path: Path) -> None:
     demand("2026-12-05").to_csv(tmp_path / "demand.csv", index=False)
     (tmp_path / "topology.yaml").write_text(TOPOLOGY, encoding="utf-8")
@@ -404,6 +411,37 @@ def test_what_the_plan_does_not_know_is_refused(
     assert said in str(problem)
 
 
+def test_the_command_refuses_a_discount_as_28(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "study.yaml"
+    path.write_text(STUDY + PLAIN.replace("discount: 0.28", "discount: 28"), encoding="utf-8")
+    done = runner(capsys, "plan")(path, "--out", tmp_path / "review")
+    assert done.code == 2
+    assert "Did you mean 0.28?" in done.err
+    assert not (tmp_path / "review").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stays", "price"), [("today", "0.276"), ("ordered", "0.553")])
+def test_what_a_season_needs_of_a_database_stands_as_the_policy_says(
+    folder: Path, tmp_path: Path, stays: str, price: str
+) -> None:
+    # 80 reads and 80 writes a second of 10 ms: 1.7 cores in the season, above 70 % of 2.
+    busier = TOPOLOGY.replace(
+        "per_read: 0.0001, per_write: 0.0001", "per_read: 0.01, per_write: 0.01", 1
+    )
+    (tmp_path / "topology.yaml").write_text(busier, encoding="utf-8")
+    (tmp_path / "demand.csv").write_bytes((folder / "demand.csv").read_bytes())
+    plan = planned(tmp_path, PLAIN + f"  databases_after_season: {stays}\n")
+    ordered = row(plan, "databases", scenario="mixture", database="db")
+    assert "db.r7g.xlarge" in ordered.tolist()
+    october = row(plan, "cost_month", scenario="mixture", window="2026-10")
+    nodes = NODE * (12 * 12 * 3)  # 12 days, 2 nodes by day and 1 by night
+    databases = (Decimal(price) * 288).quantize(Decimal("0.01")) + Decimal("74.88")  # 0.26 x 288
+    assert october["usd"] == nodes.quantize(Decimal("0.01")) + databases
+
+
 def test_faults_of_the_section_are_told_with_their_line(folder: Path) -> None:
     with pytest.raises(InputError) as refused:
         planned(folder, PLAIN.replace("discount: 0.28", "discount: 28"))
@@ -428,7 +466,7 @@ def test_the_shop_is_bought_and_not_changed(
         }
     )
     plan = shop_study.model_copy(update={"purchase": policy}).plan(shop_fit)
-    for name in set(shop_plans.frames) - {"findings"}:
+    for name in set(shop_plans.frames) - {"findings", "assumptions"}:
         pd.testing.assert_frame_equal(plan.to_frame(name), shop_plans.to_frame(name))
     totals = shop_plans.to_frame("cost").groupby("scenario")["usd"].sum()
     months = plan.to_frame("cost_month")

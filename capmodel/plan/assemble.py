@@ -34,7 +34,7 @@ from capmodel.plan.frames_options import options_frame
 from capmodel.plan.frames_orders import orders_frame
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
-from capmodel.plan.frames_purchase import make_purchase, purchase_meta, with_levers
+from capmodel.plan.frames_purchase import make_purchase, purchase_meta, with_purchase
 from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_rightsizing import recommendation_digests, right_sizing
 from capmodel.plan.frames_schedule import make_schedule, schedule_frame
@@ -105,7 +105,7 @@ def assemble(solved: Solved) -> PlanSet:
         "findings": findings.to_frame().drop(columns="data"),
     }
     return PlanSet(
-        frames=with_levers(solved, frames),
+        frames=with_purchase(solved, frames),
         meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
         curves=_curves(solved),
         environment=environment(),
