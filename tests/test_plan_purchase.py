@@ -452,6 +452,33 @@ def test_faults_of_the_section_are_told_with_their_line(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_scenarios_price_and_efficiency_hold_hour_by_hour(folder: Path) -> None:
+    scenarios = """\
+scenarios:
+  base: {probability: 0.5}
+  lean:
+    probability: 0.5
+    price: [{type: m6i.4xlarge, price_x: 0.5, as_of: 2026-09-01, source: offer}]
+    efficiency: [{pool: general, cores_x: 0.5, from: 2026-11-01, source: load test}]
+"""
+    plan = planned(folder, PLAIN, study=STUDY.replace("scenarios: {base: {}}\n", scenarios))
+    lines = plan.to_frame("cost")
+    for scenario in ("base", "lean", "mixture"):
+        total = sum(lines[lines["scenario"] == scenario]["usd"], Decimal(0))
+        assert row(plan, "cost_month", scenario=scenario, window="season")["usd"] == total
+    # Half the cores from November on: 5 pods by day are one node, at half the price. In October 2
+    # and 1 still run, in the season the nodes that the scenario's own row counts.
+    databases = (CLASS + Decimal("0.26")).quantize(Decimal("0.001"))
+    october = row(plan, "cost_month", scenario="lean", window="2026-10")
+    nodes = NODE / 2 * 12 * 12 * 3
+    assert abs(october["usd"] - nodes - databases * 288) <= Decimal("0.01")
+    november = row(plan, "cost_month", scenario="lean", window="2026-11")
+    season = int(row(plan, "nodes", scenario="lean", pool="general")["required"])
+    nodes = NODE / 2 * (481 + 240 * season)
+    assert abs(november["usd"] - nodes - databases * 721) <= Decimal("0.01")
+
+
+@pytest.mark.slow
 def test_the_shop_is_bought_and_not_changed(
     shop_study: cm.Study, shop_fit: cm.CapacityFit, shop_plans: PlanSet
 ) -> None:

@@ -68,8 +68,7 @@ def assemble(solved: Solved) -> PlanSet:
     mixes = pool_mixes(solved, supply)
     calendar = calendar_yoy_frame(solved)
     bought = make_purchase(solved, supply, orders=orders, calendar_yoy=calendar)
-    findings = plan_findings(solved, supply, beyond) + rightsized.findings
-    findings = findings + mixes.findings + bought.findings
+    findings = plan_findings(solved, supply, beyond) + rightsized.findings + mixes.findings
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
     event_hour = event_hour_frame(solved, supply)
     frames = {
@@ -102,7 +101,7 @@ def assemble(solved: Solved) -> PlanSet:
         "factors": factors_frame(solved, beyond),
         "changes": changes_frame(solved),
         "assumptions": with_event_hour(assumptions_frame(solved), solved),
-        "findings": findings.to_frame().drop(columns="data"),
+        "findings": (findings + bought.findings).to_frame().drop(columns="data"),
     }
     return PlanSet(
         frames=with_purchase(solved, frames),

@@ -20,7 +20,9 @@ import numpy as np
 
 from capmodel.capacity.estate import AUTOSCALED, pool_services
 from capmodel.capacity.evaluate import zone_fills
+from capmodel.capacity.phases import with_phases
 from capmodel.capacity.replicas import ceil_units
+from capmodel.catalog import DbClass, NodeType
 from capmodel.demand import DemandFit, GivenDemand
 from capmodel.errors import ModelError
 from capmodel.history.localtime import hours_in, local_days, midnights
@@ -28,11 +30,11 @@ from capmodel.plan.equip import make_estate
 from capmodel.plan.frames_limits import MIXTURE, scenarios_of
 from capmodel.plan.frames_schedule import packing_x
 from capmodel.plan.futures import make_futures
+from capmodel.plan.prices import class_in, node_in
 
 if TYPE_CHECKING:
     from capmodel.capacity.estate import Estate
     from capmodel.capacity.loads import Loads
-    from capmodel.catalog import DbClass, NodeType
     from capmodel.plan.make import Solved
     from capmodel.plan.request import PlanRequest
     from capmodel.plan.supply import Supply
@@ -78,7 +80,7 @@ class Item:
 
     @property
     def price(self) -> float:
-        """On demand [USD/h]."""
+        """On demand, in the mixture [USD/h]."""
         return float(self.row.price_usd_per_hour)
 
 
@@ -136,6 +138,14 @@ class TermUsage:
         last: dt.date = (self.dates[-1] + 1).astype(dt.date)
         return last
 
+    def price(self, scenario: str, item: Item) -> float:
+        """Return what an item costs on demand under a scenario, or in the mixture [USD/h]."""
+        if isinstance(item.row, NodeType):
+            row: NodeType | DbClass = node_in(self.solved, scenario, item.row.name)
+        else:
+            row = class_in(self.solved, scenario, item.row)
+        return float(row.price_usd_per_hour)
+
     def hours(self, first: dt.date, end: dt.date) -> Hours:
         """Return the hours between two local midnights, end exclusive.
 
@@ -186,7 +196,7 @@ class TermUsage:
     def usage(self, scenario: str, when: Hours) -> dict[str, np.ndarray]:
         """Return what each item costs on demand, Spot left out, shape (P or 1, T) [USD/h]."""
         return {
-            item.key: self._units(scenario, item, when) * when.growth_x * item.price
+            item.key: self._units(scenario, item, when) * when.growth_x * self.price(scenario, item)
             for item in self.items
         }
 
@@ -198,7 +208,8 @@ class TermUsage:
             spot = policy.get(item.name) if item.kind == "nodes" else None
             if spot is not None:
                 units = spot.units(self.nodes(scenario, item.name, when))
-                found[item.name] = units * when.growth_x * (item.price * (1.0 - spot.discount))
+                price = self.price(scenario, item) * (1.0 - spot.discount)
+                found[item.name] = units * when.growth_x * price
         return found
 
     def units_of(self, scenario: str, root: str, when: Hours) -> np.ndarray | None:
@@ -250,7 +261,10 @@ def make_term_usage(solved: Solved, supply: Supply) -> TermUsage:
     shares = paths_by_scenario(request.weights, DRAWS)
     longer = replace(request, end=last, draws=max(*shares, LEAST))
     futures = make_futures(solved.fit, longer, known=solved.futures.larger)
-    estate = make_estate(solved.fit, longer, futures.calls, larger=solved.futures.larger)
+    estate = with_phases(
+        make_estate(solved.fit, longer, futures.calls, larger=solved.futures.larger),
+        [load.cores_x for load in futures.loads],
+    )
     losses = {pool: packing_x(solved, supply, pool) for pool in solved.needs.nodes}
     followed = {
         pool: tuple(
