@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,7 @@ def bought(folder: Path) -> PlanSet:
     return planned(folder, PLAIN + OLD)
 
 
-def row(plan: PlanSet, frame: str, **wanted: object) -> pd.Series:
+def row(plan: PlanSet, frame: str, **wanted: object) -> Any:
     found = plan.to_frame(frame)
     for column, value in wanted.items():
         found = found[found[column] == value]
@@ -502,14 +503,14 @@ def test_the_shop_is_bought_and_not_changed(
         assert season["usd"] == season["usd_p50"] == season["usd_p90"] == total
     assert totals["mixture"] == Decimal("73418.40")
     # October follows demand, so its mean has quantiles beside it; finance's scenarios are ordered.
-    october = months[months["window"] == "2026-10"].set_index("scenario")
+    october: Any = months[months["window"] == "2026-10"].set_index("scenario")
     assert october.loc["low", "usd"] < october.loc["base", "usd"] < october.loc["high", "usd"]
     assert october.loc["mixture", "usd_p50"] < october.loc["mixture", "usd_p90"]
     mean = sum(w * float(october.loc[s, "usd"]) for s, w in
                {"low": 0.25, "base": 0.55, "high": 0.20}.items())  # fmt: skip
     assert float(october.loc["mixture", "usd"]) == pytest.approx(mean, rel=1e-6)
     assert october.loc["base", "comparable_yoy_x"] == pytest.approx(1.25, abs=0.01)
-    november = months[months["window"] == "2026-11"].set_index("scenario")
+    november: Any = months[months["window"] == "2026-11"].set_index("scenario")
     # Cyber Monday moved from December 2025 into November 2026: the calendar says 35 %.
     assert november.loc["base", "calendar_yoy_x"] > 1.30
     booked = plan.to_frame("reservations")
