@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capmodel import laws, retro
     from capmodel.backtest.replay import replay
     from capmodel.catalog import Catalog
+    from capmodel.commitments import PurchasePolicy
     from capmodel.demand import Batched, GivenDemand
     from capmodel.demand.adapters import (
         Ets,
@@ -102,6 +103,7 @@ __all__ = [
     "PlanSet",
     "Price",
     "Prophet",
+    "PurchasePolicy",
     "Push",
     "QuantileLinear",
     "RetryStormOverlay",
@@ -158,6 +160,7 @@ _MODULE_OF: Final = {
     "Price": "scenario",
     "Prophet": "demand.adapters",
     "Push": "scenario",
+    "PurchasePolicy": "commitments",
     "QuantileLinear": "usage",
     "RetryStormOverlay": "scenario",
     "RobustLinear": "usage",

@@ -3,7 +3,7 @@
 This module answers: what do these nodes and databases cost over these local days, and which part of
 a node's price is one core's and one GiB's? Every line is rounded to the cent once, half to even,
 and totals are sums of rounded lines, so a total is what its lines show in every format. On-demand
-prices only: commitments are not known here.
+prices, and Spot's by a stated discount: commitments are not known here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "node_line",
     "season_hours",
     "season_usd",
+    "spot_line",
     "total_usd",
     "unit_price",
     "usd_per_thousand",
@@ -56,7 +57,7 @@ class CostLine:
     """
 
     item: str
-    kind: Literal["nodes", "database"]
+    kind: Literal["nodes", "spot", "database"]
     type: str
     count: int
     hours: float
@@ -176,6 +177,36 @@ def node_line(pool: str, *, node: NodeType, count: int, hours: float) -> CostLin
         usd=_usd(count, hours, node.price_usd_per_hour),
         as_of=node.as_of,
         source=node.source,
+    )
+
+
+def spot_line(
+    pool: str, *, node: NodeType, count: int, hours: float, discount: float, source: str
+) -> CostLine:
+    """Return the cost of a pool's Spot nodes: ``count * hours * price * (1 - discount)``.
+
+    Parameters
+    ----------
+    pool, node, hours
+        As of :func:`node_line`.
+    count
+        Spot nodes, those in reserve for interruptions included [nodes].
+    discount
+        Off the on-demand price, assumed: Spot has no price list [ratio].
+    source
+        Who says so.
+    """
+    price = node.price_usd_per_hour * (1 - Decimal(repr(discount)))
+    return CostLine(
+        item=pool,
+        kind="spot",
+        type=node.name,
+        count=count,
+        hours=hours,
+        price_usd_per_hour=price,
+        usd=_usd(count, hours, price),
+        as_of=node.as_of,
+        source=f"{node.source}; {discount:.1%} off assumed of Spot ({source})",
     )
 
 

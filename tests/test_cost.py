@@ -141,3 +141,26 @@ def test_more_nodes_never_cost_less(count: int, more: int, hours: int) -> None:
     assert cost.node_line("p", node=node, count=count + more, hours=hours).usd >= one
     double = cost.node_line("p", node=node, count=2 * count, hours=hours).usd
     assert abs(double - 2 * one) <= Decimal("0.01")
+
+
+def test_a_thousand_units_by_hand() -> None:
+    # 50,761.73 USD over 45 days of 648,000: 29,160 thousand.
+    usd = cost.usd_per_thousand(Decimal("50761.73"), 45 * 648_000)
+    assert usd == Decimal("1.7408")  # 50761.73 / 29160 = 1.740800
+    assert cost.usd_per_thousand(Decimal("0.00"), 1) == 0
+    for units in (0, -1, float("nan")):
+        with pytest.raises(InputError, match=r"units: got .*expected more than 0 events"):
+            cost.usd_per_thousand(usd, units)
+
+
+@given(st.decimals(0, 10**7, places=2), st.integers(1, 10**9), st.integers(2, 9))
+def test_a_thousand_units_cost_the_same_of_k_times_both(usd: Decimal, units: int, k: int) -> None:
+    assert cost.usd_per_thousand(usd * k, units * k) == cost.usd_per_thousand(usd, units)
+
+
+def test_a_spot_line_is_the_price_less_its_discount() -> None:
+    node = Catalog.builtin().node_type("m7g.4xlarge")
+    line = cost.spot_line("general", node=node, count=90, hours=HOURS, discount=0.6, source="desk")
+    assert (line.kind, line.price_usd_per_hour) == ("spot", PRICE * Decimal("0.4"))
+    assert line.usd == Decimal("25380.86")  # 63452.16 x 0.4 = 25380.864
+    assert line.source.endswith("60.0% off assumed of Spot (desk)")

@@ -49,8 +49,8 @@ def test_constraints_pin_every_dependency_inside_its_bounds(
 
 def test_readme_opens_with_the_two_commands_that_ci_runs(repo: Path) -> None:
     readme = (repo / "README.md").read_text(encoding="utf-8")
-    first_block = readme.split("```")[1]
-    commands = [line.split("#")[0].strip() for line in first_block.splitlines()[1:]]
+    first_block = readme.split("```sh\n")[1].split("```")[0]
+    commands = [line.split("#")[0].strip() for line in first_block.splitlines()]
     assert [command for command in commands if command] == ["make plan", "make test"]
     targets = re.findall(
         r"^([a-z-]+):", (repo / "Makefile").read_text(encoding="utf-8"), re.MULTILINE

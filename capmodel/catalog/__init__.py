@@ -8,6 +8,7 @@ was paid, and a CSV of one's own. Nothing is scaled from one size, engine or reg
 from __future__ import annotations
 
 from capmodel.catalog.checking import CheckedPrice, PriceCheck
+from capmodel.catalog.discounts import Discount, Discounts
 from capmodel.catalog.lookup import Catalog
 from capmodel.catalog.quotas import Quota, Quotas
 from capmodel.catalog.rows import DbClass, NodeType
@@ -18,6 +19,8 @@ __all__ = [
     "Catalog",
     "CheckedPrice",
     "DbClass",
+    "Discount",
+    "Discounts",
     "NodeType",
     "PriceCheck",
     "Quota",

@@ -6,6 +6,7 @@ import datetime as dt
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -200,6 +201,32 @@ class Catalog:
             Keys of rows; others are passed over.
         """
         return overlay_csv(self.rows[key] for key in keys if key in self.rows)
+
+    def negotiated(self, discount: float, *, as_of: dt.date, source: str) -> Self:
+        """Return a catalog whose prices are less by a negotiated discount, with its source.
+
+        Parameters
+        ----------
+        discount
+            Off every price, in [0, 1) [ratio].
+        as_of, source
+            Date of the agreement and who says so; they stand behind the row's own source.
+
+        Examples
+        --------
+        >>> less = Catalog.builtin().negotiated(0.05, as_of=dt.date(2026, 1, 1), source="contract")
+        >>> str(less.node_type("m6i.4xlarge").price_usd_per_hour)
+        '0.72960'
+        """
+        keep = 1 - Decimal(repr(discount))
+        note = f"; less {discount:.1%} negotiated ({source}, {as_of})"
+        rows: dict[Key, Row] = {
+            key: replace(
+                row, price_usd_per_hour=row.price_usd_per_hour * keep, source=row.source + note
+            )
+            for key, row in self.rows.items()
+        }
+        return replace(self, rows=MappingProxyType(rows))
 
     @property
     def regions(self) -> tuple[str, ...]:

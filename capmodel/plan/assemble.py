@@ -36,6 +36,7 @@ from capmodel.plan.frames_options import options_frame
 from capmodel.plan.frames_orders import order_frames, orders_note
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
+from capmodel.plan.frames_purchase import make_purchase, purchase_meta, with_purchase
 from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_rightsizing import recommendation_digests, right_sizing
 from capmodel.plan.frames_schedule import make_schedule, schedule_frame
@@ -68,11 +69,11 @@ def assemble(solved: Solved) -> PlanSet:
     beyond = beyond_seen(solved)
     remedies = remedies_frame(solved, supply)
     ordered = order_frames(solved, supply)
-    findings = plan_findings(solved, supply, beyond)
     rightsized = right_sizing(at_peak(solved))
     mixes = pool_mixes(solved, supply)
-    findings = findings + rightsized.findings + mixes.findings
     calendar = calendar_yoy_frame(solved)
+    bought = make_purchase(solved, supply, orders=ordered["orders"], calendar_yoy=calendar)
+    findings = plan_findings(solved, supply, beyond) + rightsized.findings + mixes.findings
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
     event_hour = event_hour_frame(at_peak(solved), supply)
     frames = {
@@ -95,6 +96,7 @@ def assemble(solved: Solved) -> PlanSet:
         "mix_floor": mixes.floor,
         "cost": cost_frame(solved, supply),
         "waterfall": waterfall_frame(solved, supply),
+        **bought.frames,
         **ordered,
         **tripwire_frames(solved, supply, ordered["orders"]),
         "remedies": remedies,
@@ -107,10 +109,10 @@ def assemble(solved: Solved) -> PlanSet:
         "factors": factors_frame(solved, beyond),
         "changes": changes_frame(solved),
         "assumptions": with_event_hour(assumptions_frame(solved), solved),
-        "findings": findings.to_frame().drop(columns="data"),
+        "findings": (findings + bought.findings).to_frame().drop(columns="data"),
     }
     return PlanSet(
-        frames=frames,
+        frames=with_purchase(solved, frames),
         meta=_meta(solved, _notes(solved, frames)),
         curves=_curves(solved),
         environment=environment(),
@@ -179,6 +181,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
         "catalog": catalog_record(solved),
         "events": events_digest(fit.events),
         "input_days": {name: day.isoformat() for name, day in fit.input_days.items()},
+        **purchase_meta(solved),
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
         "notes": dict(notes),
     }

@@ -12,8 +12,8 @@ import pandas as pd
 from capmodel.capacity.estate import AUTOSCALED
 from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.risk import mixture_value
-from capmodel.cost import CostLine, database_line, node_line, total_usd, waterfall
-from capmodel.plan.frames_limits import scenario_weights, scenarios_of
+from capmodel.cost import CostLine, database_line, node_line, spot_line, total_usd, waterfall
+from capmodel.plan.frames_limits import MIXTURE, scenario_weights, scenarios_of
 from capmodel.plan.prices import class_in, node_in
 from capmodel.plan.supply import make_pools
 from capmodel.plan.supply_databases import hours_of
@@ -35,14 +35,10 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
     """Return what a scenario's capacity costs over the season, on demand."""
     topology, hours = solved.estate.topology, hours_of(solved)
     lines = [
-        node_line(
-            pool,
-            node=node_in(solved, scenario, solved.estate.nodes[pool].instance_type),
-            count=need.placed.nodes,
-            hours=hours,
-        )
+        line
         for (name, pool), need in supply.pools.items()
         if name == scenario
+        for line in _pool_lines(solved, scenario, pool, need.placed.nodes)
     ]
     for (name, database), need in supply.databases.needs.items():
         if name != scenario:
@@ -59,6 +55,25 @@ def cost_lines(solved: Solved, supply: Supply, scenario: str) -> tuple[CostLine,
     return tuple(lines)
 
 
+def _pool_lines(solved: Solved, scenario: str, pool: str, nodes: int) -> list[CostLine]:
+    """Return what a pool's nodes cost over the season: on demand, and the share that is on Spot."""
+    node = node_in(solved, scenario, solved.estate.nodes[pool].instance_type)
+    hours, spot = hours_of(solved), solved.request.purchase.spot.get(pool)
+    if spot is None:
+        return [node_line(pool, node=node, count=nodes, hours=hours)]
+    return [
+        node_line(pool, node=node, count=nodes - int(spot.nodes(nodes)), hours=hours),
+        spot_line(
+            pool,
+            node=node,
+            count=int(spot.units(nodes)),
+            hours=hours,
+            discount=spot.discount,
+            source=spot.source,
+        ),
+    ]
+
+
 def today_usd(solved: Solved) -> Decimal | None:
     """Return what today's nodes and classes would cost over the same season, on demand [USD].
 
@@ -68,13 +83,9 @@ def today_usd(solved: Solved) -> Decimal | None:
     if any(topology.pools[name].today is None for name in solved.needs.nodes):
         return None
     lines = [
-        node_line(
-            name,
-            node=catalog.node_type(solved.estate.nodes[name].instance_type),
-            count=topology.pools[name].today or 0,
-            hours=hours,
-        )
+        line
         for name in solved.needs.nodes
+        for line in _pool_lines(solved, MIXTURE, name, topology.pools[name].today or 0)
     ]
     lines += [
         database_line(

@@ -36,6 +36,7 @@ from capmodel.capacity.replicas import ceil_units
 from capmodel.cost import cents
 from capmodel.plan.frames_limits import BEYOND, MIXTURE
 from capmodel.plan.frames_schedule import Schedule, packing_x
+from capmodel.plan.term_usage import day_profile
 
 if TYPE_CHECKING:
     from capmodel.capacity.estate import Estate
@@ -140,9 +141,7 @@ def _hour_fills(
 def _profile(loads: Loads, root: str, draws: slice, days: slice) -> np.ndarray:
     """Return each hour's mean over that of the day's busiest hour, (D or 1, N, 24) [ratio]."""
     shape = loads.roots[root].root.shape
-    shape = (shape if len(shape) == 1 else shape[draws])[:, days]
-    busiest = shape.max(axis=2, keepdims=True)
-    return np.asarray(np.divide(shape, busiest, out=np.zeros_like(shape), where=busiest > 0))
+    return day_profile((shape if len(shape) == 1 else shape[draws])[:, days])
 
 
 def _compared(

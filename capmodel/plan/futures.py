@@ -87,8 +87,14 @@ class Futures:
     findings: tuple[Finding, ...]
 
 
-def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
-    """Draw the roots, apply the scenarios, and carry the loads down the calls."""
+def make_futures(
+    fit: CapacityFit, request: PlanRequest, *, known: Mapping[str, float] | None = None
+) -> Futures:
+    """Draw the roots, apply the scenarios, and carry the loads down the calls.
+
+    ``known`` are the services that are known to follow their own history, with own / top-down
+    [ratio]; None compares the two forecasts.
+    """
     paths = _root_paths(fit, request)
     event_days = is_event_day(fit.events, request.dates)
     spans = {day.name: day.span for day in fit.events.days}
@@ -98,8 +104,8 @@ def make_futures(fit: CapacityFit, request: PlanRequest) -> Futures:
         {name: day_factor(p, s, spans=spans) for name, p in paths.items()}
         for s in request.scenarios
     ]
-    own = _own_forecasts(fit, request, paths, factors)
-    larger, findings = _larger_forecast(own)
+    own = _own_forecasts(fit, request, paths, factors) if known is None else ()
+    larger, findings = _larger_forecast(own) if known is None else (dict(known), ())
     carried = _Carried(fit, request, _external_calls(fit, larger), larger, event_days)
     weights = carried.under({})
     minutes = _Minutes(fit, event_days, request.seed, joint_roots(_sharing_groups(fit), weights))

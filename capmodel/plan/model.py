@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.catalog import Catalog, Quotas
+    from capmodel.commitments import PurchasePolicy
     from capmodel.ledger import Ledger
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
@@ -99,6 +100,7 @@ class CapacityFit:
         recommendations: Recommendations | Sequence[Recommendations] | None = None,
         workloads: Mapping[str, str] | None = None,
         ledger: Ledger | None = None,
+        purchase: PurchasePolicy | None = None,
     ) -> PlanSet:
         """Plan scenarios: capacity, cost, orders and risk.
 
@@ -116,8 +118,9 @@ class CapacityFit:
             Random streams and number of paths per scenario.
         as_of
             The day on which the plan is made; None: the local date after the last row.
-        orders, catalog, quotas, overlays, title, ledger
-            Lead times, prices, limits of the cloud, failures to look at, heading, past seasons.
+        orders, catalog, quotas, overlays, title, ledger, purchase
+            Lead times, prices, limits of the cloud, failures to look at, heading, past seasons, how
+            capacity is bought (which adds the part ``commitments``).
         also
             Parts that cost more than the rest: ``schedule`` (each week and event sized, and ways to
             provide compared), ``mix`` (the floor of pools with several types), ``event_hour`` (what
@@ -149,6 +152,7 @@ class CapacityFit:
                 recommendations=recommendations,
                 workloads=workloads,
                 ledger=ledger,
+                purchase=purchase,
             ),
         )
         return make_plan(self, request)

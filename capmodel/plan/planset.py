@@ -81,11 +81,13 @@ class PlanSet:
         Parameters
         ----------
         name
-            What is asked: demand, fan, yoy, calendar_yoy, lifts, fits, assumptions. What breaks:
-            limits, ladder, shares, callers, risk, overlays, event_hour, factors, findings. What is
-            needed: services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor,
-            rightsizing, lookback. What to do: orders, release, lead_times, load_tests, tripwires,
-            tripwire_curve, remedies, options, cost, waterfall, changes.
+            What is asked: demand, fan, yoy, calendar_yoy, lifts, fits, assumptions, changes. What
+            breaks: limits, ladder, shares, callers, risk, overlays, event_hour, factors, findings.
+            What is needed: services, nodes, databases, sizing, schedule, provisioning, mix,
+            mix_floor, rightsizing, lookback. What to do: orders, release, lead_times, load_tests,
+            tripwires, tripwire_curve, remedies, options, cost, waterfall; how to buy it (part
+            `commitments`): cost_hour, cost_month, unit_cost, cost_term, commitments, reservations,
+            levers.
 
         Raises
         ------

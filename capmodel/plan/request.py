@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from capmodel.catalog import Catalog, Quotas
+from capmodel.commitments import PurchasePolicy
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.ledger import Ledger
 from capmodel.orders import OrdersPolicy
+from capmodel.plan.purchases import net_of_negotiation, purchase_problems
 from capmodel.scenario import (
     Overlay,
     Scenario,
@@ -31,12 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting", "as_date"]
 
 MIN_DRAWS = 100
-PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes", "fan")
+PARTS: Final = (
+    "schedule", "mix", "event_hour", "rightsizing", "changes", "fan", "commitments",
+)  # fmt: skip
 """What a plan holds where it is asked for: each week and event sized, with ways to provide compared
 (a second for 60 services); the instance mix of pools with several types (a second each); the
 season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service); what each
 launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any); how
-days err together (5 ms a root), which plans of up to 20 roots always hold."""
+days err together (5 ms a root), which plans of up to 20 roots always hold; cost by hour and what to
+commit to over a term (a second)."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 
@@ -100,6 +105,22 @@ class Setting:
     """``namespace/workload`` of a recommendation to the service that it is, where names differ."""
     ledger: Ledger | None = None
     """Past seasons, whose misses widen the season's luck."""
+    purchase: PurchasePolicy | None = None
+    """How capacity is bought; where it is given, the part `commitments` is asked for."""
+
+    @property
+    def policy(self) -> PurchasePolicy:
+        """How capacity is bought, the default where nothing is said."""
+        return self.purchase if self.purchase is not None else PurchasePolicy()
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts that are asked for, by name or by what they work on."""
+        implied = {
+            "rightsizing": bool(_listed(self.recommendations)),
+            "commitments": self.purchase is not None,
+        }
+        return frozenset(self.also) | {part for part, given in implied.items() if given}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +147,7 @@ class PlanRequest:
     recommendations: tuple[Recommendations, ...]
     workloads: Mapping[str, str]
     ledger: Ledger
+    purchase: PurchasePolicy
 
     @classmethod
     def of(
@@ -144,9 +166,9 @@ class PlanRequest:
         InputError
             With every problem of dates, numbers, scenarios and names.
         """
-        as_of = setting.as_of
-        made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
+        made, purchase = _made_on(fit, setting.as_of, horizon), setting.policy
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
+        orders = setting.orders if setting.orders is not None else OrdersPolicy()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         given = _listed(setting.recommendations)
         problems = [
@@ -159,6 +181,7 @@ class PlanRequest:
             *_unit_usd_problems(fit.topology),
             *_workload_problems(fit.topology, setting.workloads or {}),
             *_recommendation_problems(given),
+            *purchase_problems(purchase, fit, catalog, orders=orders, start=horizon.start),
         ]
         if problems:
             raise InputError(problems)
@@ -174,15 +197,16 @@ class PlanRequest:
             seed=sampling.seed,
             draws=sampling.draws,
             as_of=made,
-            orders=setting.orders if setting.orders is not None else OrdersPolicy(),
-            catalog=catalog,
+            orders=orders,
+            catalog=net_of_negotiation(catalog, purchase),
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
-            also=frozenset(setting.also) | ({"rightsizing"} if given else set()),
+            also=setting.parts,
             recommendations=given,
             workloads=setting.workloads or {},
             ledger=setting.ledger if setting.ledger is not None else Ledger(),
+            purchase=purchase,
         )
 
     @property
@@ -225,8 +249,10 @@ def as_date(value: str | date, where: str) -> date:
         ) from None
 
 
-def _default_as_of(fit: CapacityFit, start: date) -> date:
-    return fit.last_day + timedelta(days=1) if fit.last_day is not None else start
+def _made_on(fit: CapacityFit, as_of: str | date | None, horizon: Horizon) -> date:
+    if as_of is not None:
+        return as_date(as_of, "as_of")
+    return fit.last_day + timedelta(days=1) if fit.last_day is not None else horizon.start
 
 
 def _check_names(

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from capmodel import documents
 from capmodel.catalog import Catalog, Quotas
+from capmodel.commitments import PurchasePolicy
 from capmodel.demand import GivenDemand
 from capmodel.errors import InputError, Problem
 from capmodel.events import Events
@@ -210,11 +211,19 @@ class Study(_Spec):
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
     also: (
-        tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes", "fan"], ...] | None
+        tuple[
+            Literal[
+                "schedule", "mix", "event_hour", "rightsizing", "changes", "fan", "commitments"
+            ],
+            ...,
+        ]
+        | None
     ) = None
     """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
+    purchase: PurchasePolicy | None = None
+    """How capacity is bought; without it no commitments are planned."""
 
     ledger: Path | None = None
     """Accuracy ledger of past seasons, a CSV that `capmodel retro --ledger` appends to."""
@@ -448,7 +457,8 @@ class Study(_Spec):
         if self.also is not None:
             return self.also
         services = len(topology.services)
-        return tuple(part for part in PARTS if services <= MOST_SERVICES.get(part, services))
+        parts = [part for part in PARTS if part != "commitments"]  # `purchase` asks for these
+        return tuple(part for part in parts if services <= MOST_SERVICES.get(part, services))
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """Return a copy that plans with these prices and shapes."""
@@ -476,4 +486,5 @@ class Study(_Spec):
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
             ledger=Ledger.read(self._at(self.ledger)) if self.ledger else None,
+            purchase=self.purchase,
         )

@@ -6,6 +6,7 @@ import pandas as pd
 
 from capmodel.plots.labels import number, usd
 from capmodel.report.decide import season_totals
+from capmodel.report.purchase import purchase_blocks
 from capmodel.report.views import Block, Column, Figure, Material, Note, Section, table, where
 
 __all__ = ["cost", "risk"]
@@ -97,6 +98,7 @@ def cost(material: Material) -> Section:
         )
         blocks.append(table(frame, columns, caption="Season totals", name="cost"))
         blocks.append(_lines(material))
+    blocks += purchase_blocks(material)
     if not blocks:
         blocks = [Note("The plan holds no costs.", "empty")]
     lead = "Prices are inputs with a date; money is summed exactly."
