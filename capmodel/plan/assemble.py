@@ -34,9 +34,11 @@ from capmodel.plan.frames_options import options_frame
 from capmodel.plan.frames_orders import orders_frame
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
+from capmodel.plan.frames_register import register_frame
 from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_rightsizing import recommendation_digests, right_sizing
 from capmodel.plan.frames_schedule import make_schedule, schedule_frame
+from capmodel.plan.frames_summary import summary_frame
 from capmodel.plan.frames_supply import (
     nodes_frame,
     services_frame,
@@ -47,18 +49,20 @@ from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.scenarios import stated_fields
 from capmodel.plan.supply import make_supply
+from capmodel.plan.tornado import tornado_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
+    from capmodel.plan.tornado import Solve
 
 __all__ = ["assemble"]
 
 
-def assemble(solved: Solved) -> PlanSet:
-    """Return the plan of solved arrays."""
+def assemble(solved: Solved, *, solve: Solve) -> PlanSet:
+    """Return the plan of solved arrays; `solve` sizes again where an input is moved."""
     supply = make_supply(solved)
     beyond = beyond_seen(solved)
     remedies = remedies_frame(solved, supply)
@@ -90,23 +94,38 @@ def assemble(solved: Solved) -> PlanSet:
         "waterfall": waterfall_frame(solved, supply),
         "orders": orders,
         "remedies": remedies,
-        "options": options_frame(solved, supply),
+        "options": options_frame(solved, supply, orders),
         "overlays": overlays_frame(solved, supply),
         "event_hour": event_hour,
         "rightsizing": rightsized.rightsizing,
         "lookback": rightsized.lookback,
-        "risk": risk_frame(solved, exceeded_after(solved, supply)),
         "factors": factors_frame(solved, beyond),
         "changes": changes_frame(solved),
         "assumptions": with_event_hour(assumptions_frame(solved), solved),
         "findings": findings.to_frame().drop(columns="data"),
     }
     return PlanSet(
-        frames=frames,
+        frames=frames | _judged(solved, supply, frames, solve=solve),
         meta=_meta(solved, _notes(solved, calendar) | event_hour_note(solved, event_hour)),
         curves=_curves(solved),
         environment=environment(),
     )
+
+
+def _judged(
+    solved: Solved, supply: Supply, frames: Mapping[str, pd.DataFrame], *, solve: Solve
+) -> dict[str, pd.DataFrame]:
+    """Return risk and register; scenarios side by side and inputs moved, where asked for."""
+    also, after = solved.request.also, exceeded_after(solved, supply)
+    found = {
+        "risk": risk_frame(solved, after),
+        "register": register_frame(solved, frames, after),
+    }
+    if "summary" in also:
+        found["summary"] = summary_frame(solved, supply, frames["limits"])
+    if "tornado" in also:
+        found["tornado"] = tornado_frame(solved, supply, solve=solve)
+    return found
 
 
 def _scheduled(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
@@ -154,6 +173,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             }
             for scenario, weight in zip(request.scenarios, request.weights, strict=True)
         ],
+        "grid": _grid(solved),
         "overlays": [overlay.model_dump(mode="json") for overlay in request.overlays],
         "today": {
             name: {"value": today.value, "quantity": today.quantity, "basis": today.basis}
@@ -174,6 +194,12 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
         "orders_policy": request.orders.model_dump(mode="json", by_alias=True),
         "notes": dict(notes),
     }
+
+
+def _grid(solved: Solved) -> dict[str, list[float]] | None:
+    """Return the grid's axes, None where the scenarios were named one by one."""
+    sweep = solved.request.grid
+    return None if sweep is None else {axis: list(values) for axis, values in sweep.axes.items()}
 
 
 def _season_multiples(solved: Solved) -> dict[str, float]:

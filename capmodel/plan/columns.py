@@ -16,12 +16,14 @@ FRAMES: Final = (
     "demand", "yoy", "calendar_yoy", "lifts", "fits", "limits", "ladder", "shares", "services",
     "nodes", "databases", "sizing", "schedule", "provisioning", "mix", "mix_floor", "cost",
     "waterfall", "orders", "remedies", "options", "overlays", "event_hour", "rightsizing",
-    "lookback", "risk", "factors", "changes", "assumptions", "findings",
+    "lookback", "risk", "register", "summary", "tornado", "factors", "changes", "assumptions",
+    "findings",
 )  # fmt: skip
 """In the order in which a reader meets them."""
 
 MONEY: Final = (
-    "usd", "usd_season", "usd_p50", "usd_p90", "over_usd", "under_usd", "regret_usd",
+    "usd", "usd_season", "usd_p50", "usd_p90", "over_usd", "under_usd", "regret_usd", "vs_plan_usd",
+    "usd_low", "usd_high", "usd_plan", "swing_usd", "usd_if_known", "saves_usd",
 )  # fmt: skip
 """Columns of `Decimal` USD, written as text with two decimals."""
 
@@ -33,6 +35,19 @@ UNITS: Final[Mapping[str, str]] = {
     "over_usd": "USD",
     "under_usd": "USD",
     "regret_usd": "USD",
+    "vs_plan_usd": "USD",
+    "usd_low": "USD",
+    "usd_high": "USD",
+    "usd_plan": "USD",
+    "swing_usd": "USD",
+    "usd_if_known": "USD",
+    "saves_usd": "USD",
+    "expected_shortfall": "unit",
+    "shortfall_if": "unit",
+    "nodes_low": "nodes",
+    "nodes_high": "nodes",
+    "nodes_plan": "nodes",
+    "swing_nodes": "nodes",
     "units": "pods or nodes, or the limit's unit",
     "units_p50": "pods or nodes",
     "unit_hours_mean": "node h",

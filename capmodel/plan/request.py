@@ -13,6 +13,7 @@ from capmodel.catalog import Catalog, Quotas
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.orders import OrdersPolicy
 from capmodel.scenario import (
+    Grid,
     Overlay,
     Scenario,
     check_names,
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting"]
 
 MIN_DRAWS = 100
-PARTS: Final = ("schedule", "mix", "event_hour", "rightsizing", "changes")
+PARTS: Final = (
+    "schedule", "mix", "event_hour", "rightsizing", "changes", "summary", "tornado",
+)  # fmt: skip
 """What a plan holds where it is asked for: each week and event sized, with ways to provide compared
 (a second for 60 services); the instance mix of pools with several types (a second each); the
 season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service); what each
-launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any)."""
+launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any);
+each scenario planned for itself (40 ms each, always with a grid); the inputs moved one by one (a
+fifth of a second each, some 25 of them)."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 
@@ -121,12 +126,14 @@ class PlanRequest:
     also: frozenset[str]
     recommendations: tuple[Recommendations, ...]
     workloads: Mapping[str, str]
+    grid: Grid | None = None
+    """The grid that the scenarios are the product of; None where they were named one by one."""
 
     @classmethod
     def of(
         cls,
         fit: CapacityFit,
-        scenarios: Sequence[Scenario],
+        scenarios: Sequence[Scenario] | Grid,
         *,
         horizon: Horizon,
         sampling: Sampling,
@@ -139,13 +146,14 @@ class PlanRequest:
         InputError
             With every problem of dates, numbers, scenarios and names.
         """
-        as_of = setting.as_of
-        made = as_date(as_of, "as_of") if as_of is not None else _default_as_of(fit, horizon.start)
+        sweep = scenarios if isinstance(scenarios, Grid) else None
+        listed = scenarios.scenarios(fit.roots) if isinstance(scenarios, Grid) else scenarios
+        made = _made_on(fit, setting.as_of, horizon.start)
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         given = _listed(setting.recommendations)
         problems = [
-            *_date_problems(fit, horizon, scenarios),
+            *_date_problems(fit, horizon, listed),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
             *_part_problems(setting.also),
@@ -157,10 +165,10 @@ class PlanRequest:
         ]
         if problems:
             raise InputError(problems)
-        _check_names(fit, scenarios, setting.overlays, catalog)
+        _check_names(fit, listed, setting.overlays, catalog)
         return cls(
-            scenarios=tuple(scenarios),
-            weights=mixture_weights(scenarios),
+            scenarios=tuple(listed),
+            weights=mixture_weights(listed),
             start=horizon.start,
             end=horizon.end,
             season_start=horizon.season_start,
@@ -174,9 +182,10 @@ class PlanRequest:
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
-            also=frozenset(setting.also) | ({"rightsizing"} if given else set()),
+            also=_parts(setting.also, given=given, sweep=sweep),
             recommendations=given,
             workloads=setting.workloads or {},
+            grid=sweep,
         )
 
     @property
@@ -219,7 +228,10 @@ def as_date(value: str | date, where: str) -> date:
         ) from None
 
 
-def _default_as_of(fit: CapacityFit, start: date) -> date:
+def _made_on(fit: CapacityFit, as_of: str | date | None, start: date) -> date:
+    """Return the day of the plan: the given one, else the one after the last row."""
+    if as_of is not None:
+        return as_date(as_of, "as_of")
     return fit.last_day + timedelta(days=1) if fit.last_day is not None else start
 
 
@@ -380,6 +392,14 @@ def _date_problems(
         )
     problems += window_problems(scenarios, start=start, end=end, last_day=fit.last_day)
     return problems
+
+
+def _parts(
+    also: Collection[str], *, given: Sequence[Recommendations], sweep: Grid | None
+) -> frozenset[str]:
+    """Return the parts asked for, with those that recommendations and a grid bring along."""
+    always = {"rightsizing": bool(given), "summary": sweep is not None}
+    return frozenset(also) | {part for part, needed in always.items() if needed}
 
 
 def _part_problems(also: Collection[str]) -> list[Problem]:

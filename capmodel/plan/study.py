@@ -7,7 +7,7 @@ files it names; everything it computes is computed by :mod:`capmodel.plan.model`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
@@ -25,7 +25,7 @@ from capmodel.orders import OrdersPolicy
 from capmodel.plan.inherit import filled_in
 from capmodel.plan.model import CapacityFit, CapacityModel
 from capmodel.plan.request import PARTS
-from capmodel.scenario import Overlay, Scenario
+from capmodel.scenario import Grid, Overlay, Scenario
 from capmodel.topology import Topology
 from capmodel.usage import RobustLinear
 
@@ -38,8 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Study"]
 
-MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType({"event_hour": 100, "rightsizing": 300})
+MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType(
+    {"event_hour": 100, "rightsizing": 300, "summary": 300}
+)
 """Parts that a study has unless it says otherwise, up to so many services: seconds."""
+ON_REQUEST: Final = frozenset({"tornado"})
+"""Parts that a study has only where it says so."""
 
 
 class _Spec(BaseModel):
@@ -200,10 +204,17 @@ class Study(_Spec):
     orders: OrdersPolicy = Field(default_factory=OrdersPolicy)
     scenarios: dict[str, dict[str, Any]] | list[Path]
     overlays: tuple[Overlay, ...] = ()
-    also: tuple[Literal["schedule", "mix", "event_hour", "rightsizing", "changes"], ...] | None = (
-        None
-    )
-    """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
+    also: (
+        tuple[
+            Literal[
+                "schedule", "mix", "event_hour", "rightsizing", "changes", "summary", "tornado"
+            ],
+            ...,
+        ]
+        | None
+    ) = None
+    """Parts of the plan that cost more; None: all but the tornado, in large estates without the
+    dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
 
@@ -430,7 +441,11 @@ class Study(_Spec):
         if self.also is not None:
             return self.also
         services = len(topology.services)
-        return tuple(part for part in PARTS if services <= MOST_SERVICES.get(part, services))
+        return tuple(
+            part
+            for part in PARTS
+            if part not in ON_REQUEST and services <= MOST_SERVICES.get(part, services)
+        )
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """Return a copy that plans with these prices and shapes."""
@@ -438,11 +453,27 @@ class Study(_Spec):
         copy._catalog = catalog  # noqa: SLF001  our own private attribute
         return copy
 
-    def plan(self, fit: CapacityFit | None = None) -> PlanSet:
-        """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""
+    def plan(
+        self,
+        fit: CapacityFit | None = None,
+        *,
+        scenarios: Sequence[Scenario] | Grid | None = None,
+        also: Sequence[str] | None = None,
+    ) -> PlanSet:
+        """Make the plan: fit (unless given), scenarios, capacity, cost and orders.
+
+        Parameters
+        ----------
+        fit
+            A fit of this study; None: make it.
+        scenarios
+            Other scenarios than the study's own, or a grid.
+        also
+            Other parts than the study's own.
+        """
         fit = fit or self.fit()
         return fit.plan(
-            self.read_scenarios(),
+            self.read_scenarios() if scenarios is None else scenarios,
             start=self.horizon.start,
             end=self.horizon.end,
             season=(self.season.start, self.season.end) if self.season else None,
@@ -454,7 +485,7 @@ class Study(_Spec):
             quotas=self.read_quotas(),
             overlays=self.overlays,
             title=self.title,
-            also=self._also(fit.topology),
+            also=self._also(fit.topology) if also is None else also,
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
         )

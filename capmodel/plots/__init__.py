@@ -15,6 +15,7 @@ from capmodel.plots.demand import draw_demand, draw_lifts
 from capmodel.plots.limits import draw_limits
 from capmodel.plots.money import draw_waterfall
 from capmodel.plots.orders import draw_orders
+from capmodel.plots.risk import draw_grid, draw_tornado
 from capmodel.plots.svg import inline_svg
 from capmodel.plots.usage import draw_usage, usage_svg
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES", "Marks", "draw_usage", "figure_svg", "plot", "usage_svg"]
 
-FIGURES: Final = ("demand", "lifts", "limits", "orders", "waterfall")
-"""The figures there are; each reads the frame of the same name."""
+FIGURES: Final = ("demand", "lifts", "limits", "orders", "waterfall", "tornado", "grid")
+"""The figures there are; each reads the frame of the same name, `grid` the summary."""
 
 
 def plot(
@@ -46,15 +47,17 @@ def plot(
         ``limits``: the ladder, what breaks first on top.
         ``orders``: the order book as a Gantt chart.
         ``waterfall``: from today's nodes to the plan's.
+        ``tornado``: season's USD with each input low and high, the widest on top.
+        ``grid``: a grid's scenarios, two axes as coloured cells, one as a line.
     frames
         The plan's frames by name (``demand``, ``limits``, …).
     ax
         Axes to draw on; None makes a figure of its own, found at ``axes.figure``.
     scenario
-        The scenario to draw, or ``"mixture"``; `lifts` and `orders` have none.
+        The scenario to draw, or ``"mixture"``; `lifts`, `orders`, `tornado` and `grid` have none.
     of
         What to draw where a frame holds several: the driver or service of `demand` and `lifts`,
-        the pool of `waterfall`. None takes the first.
+        the pool of `waterfall`, the column of `grid`. None takes the first.
     marks
         Season multiples, lines, freezes and the as-of date, which no frame carries.
 
@@ -95,6 +98,17 @@ def plot(
         return draw_orders(frames, ax, marks=marks)
     if name == "waterfall":
         return draw_waterfall(frames, ax, scenario=scenario, of=of)
+    return _draw_comparison(name, frames, ax, of=of, marks=marks)
+
+
+def _draw_comparison(
+    name: str, frames: Frames, ax: Axes | None, *, of: str | None, marks: Marks
+) -> Axes:
+    """Draw how inputs or scenarios compare; these have no scenario of their own."""
+    if name == "tornado":
+        return draw_tornado(frames, ax)
+    if name == "grid":
+        return draw_grid(frames, ax, of=of, axes=marks.axes)
     guess = nearest(name, FIGURES)
     raise InputError.of(
         "plot",
