@@ -121,6 +121,33 @@ def test_the_most_special_multiple_holds_and_multiplies_an_assumed_lift(fit: Cap
     assert ratio["2026-11-23"] == pytest.approx(1.0)
 
 
+def test_a_scenarios_own_price_and_efficiency_are_in_its_row_and_no_other() -> None:
+    """Base: 14 nodes at 46.08 USD; dear: half the cores a call, ceil(20 / 3) = 7 nodes at 1.5 x."""
+    dear = {
+        "price": [
+            {"type": "m6i.xlarge", "price_x": 1.5, "as_of": "2026-09-01", "source": "a quote"}
+        ],
+        "efficiency": [{"pool": "general", "cores_x": 0.5, "source": "a load test"}],
+    }
+    scenarios = [
+        BASE.replace(probability=0.5),
+        BASE.replace(name="dear", probability=0.5, **dear),
+    ]
+    plans = one_pool().plan(scenarios, also=["summary", "tornado"], draws=100, **DATES)
+    summary = plans.summary().set_index("scenario")
+    assert summary["nodes"].tolist()[:2] == [14, 7]
+    assert summary["usd_season"]["base"] == Decimal("645.12")
+    assert summary["usd_season"]["dear"] == Decimal("483.84")  # 7 x 46.08 x 1.5
+    # What the tornado calls the plan is the mixture at the mean price, however often it is solved.
+    rows = plans.to_frame("tornado").set_index("input")
+    cost = plans.to_frame("cost").query("scenario == 'mixture'")
+    assert set(rows["usd_plan"]) == {sum(cost["usd"], Decimal(0))}
+    per_node = rows["usd_plan"].iloc[0] / Decimal(int(rows["nodes_plan"].iloc[0]))
+    assert per_node == Decimal("57.60")  # 46.08 x (1 + 1.5) / 2
+    growth = rows.loc["growth of checkouts"]
+    assert growth["usd_high"] == per_node * Decimal(int(growth["nodes_high"]))
+
+
 def test_stated_probabilities_weigh_the_mixture() -> None:
     fit = one_pool()
     sweep = cm.grid(growth=[1.1, 1.5], probabilities=[0.7, 0.3])
