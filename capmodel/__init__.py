@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         Push,
         RetryStormOverlay,
         Scenario,
+        grid,
     )
     from capmodel.schema import Finding, Findings
     from capmodel.sources import (
@@ -116,6 +117,7 @@ __all__ = [
     "UnobservedComponents",
     "Usl",
     "__version__",
+    "grid",
     "laws",
     "load_baseline",
     "load_plan",
@@ -172,6 +174,7 @@ _MODULE_OF: Final = {
     "UnobservedComponents": "demand.adapters",
     "Usl": "usage",
     "load_baseline": "plan",
+    "grid": "scenario",
     "load_plan": "plan",
     "read_csv": "sources",
     "read_krr_csv": "sources",

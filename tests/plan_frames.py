@@ -436,9 +436,76 @@ def factors() -> pd.DataFrame:
     )
 
 
+def summary() -> pd.DataFrame:
+    rows = [
+        {"scenario": f"growth {g:g}, lift {x:g}", "weight": 0.25, "weights": "equal", "growth": g,
+         "lift": x, "root": "checkouts", "quantity": "per_min", "peak_p50": 6000.0 * g * x,
+         "peak_p95": 7000.0 * g * x, "nodes": 60.0 * g * x, "pods": 700.0 * g * x,
+         "usd_season": Decimal(f"{50000 * g * x:.2f}"), "p_any_tier_0": 0.4 * g * x,
+         "p_any_after_tier_0": 0.01, "regret_usd": None, "least_regret": False,
+         "first_limit": "core-db connections", "first_hard_breach": "2026-11-27", "status": "RED"}
+        for g in (1.1, 1.5)
+        for x in (1.0, 1.2)
+    ]  # fmt: skip
+    mixture = rows[-1] | {
+        "scenario": "mixture",
+        "weight": 1.0,
+        "growth": math.nan,
+        "lift": math.nan,
+    }
+    return pd.DataFrame([*rows, mixture])
+
+
+def tornado() -> pd.DataFrame:
+    rows = [
+        ("growth of checkouts", "growth", "checkouts", 1.1, 1.25, 1.5, "x", 75.0, 96.0, "-11949.12",
+         "9953.28", "996.62"),
+        ("planned utilization", "utilization", "", 0.55, 0.6, 0.65, "ratio of cores", 87.0, 78.0,
+         "2488.32", "-3732.48", None),
+        ("calls of checkout-api per checkouts, of every channel together", "calls", "checkout-api",
+         3.9, 4.0, 4.1, "calls", 84.0, 84.0, "0.00", "0.00", "0.00"),
+    ]  # fmt: skip
+    plan = Decimal("73418.40")
+    return pd.DataFrame(
+        [
+            {"rank": rank, "input": name, "kind": kind, "node": node, "low": low,
+             "central": central, "high": high, "unit": unit, "range": "10 % either way",
+             "basis": "assumed", "nodes_low": below, "nodes_plan": 84.0, "nodes_high": above,
+             "swing_nodes": abs(above - below), "usd_low": plan + Decimal(less), "usd_plan": plan,
+             "usd_high": plan + Decimal(more), "swing_usd": abs(Decimal(more) - Decimal(less)),
+             "p_any_low": 0.9, "p_any_plan": 0.95, "p_any_high": 0.99,
+             "usd_if_known": None if saves is None else plan - Decimal(saves),
+             "saves_usd": None if saves is None else Decimal(saves), "measure": "a load test"}
+            for rank, (name, kind, node, low, central, high, unit, below, above, less, more, saves)
+            in enumerate(rows, 1)
+        ]
+    )  # fmt: skip
+
+
+def register() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"id": "core-db:connections", "rank": 1, "node": "core-db", "limit": "connections",
+             "unit": "connections", "tier": 0, "owner_team": "storage", "event": "cyber_monday",
+             "day": "2026-11-30", "p_saturate": 0.55, "mc_se": 0.016, "p_first": 0.4,
+             "status": "RED", "hard": 4000.0, "expected_shortfall": 120.0, "shortfall_if": 218.2,
+             "callers": "checkout-api, ledger", "traffic": "checkouts 100%", "traffic_share": 1.0,
+             "mitigation": "1. checkout-api pool_max 20 to 15", "order_id": "config:core-db",
+             "order_by": "2026-10-27", "order_status": "GREEN", "residual_p": 0.004, "usd": None},
+            {"id": "ledger:cpu_cores", "rank": 2, "node": "ledger", "limit": "cpu_cores",
+             "unit": "cores", "tier": 0, "owner_team": "", "event": "", "day": "",
+             "p_saturate": 0.0, "mc_se": 0.001, "p_first": 0.0, "status": "GREEN", "hard": 90.0,
+             "expected_shortfall": 0.0, "shortfall_if": 0.0, "callers": "checkouts",
+             "traffic": "checkouts 100%", "traffic_share": 1.0, "mitigation": "", "order_id": "",
+             "order_by": "", "order_status": "", "residual_p": 0.0, "usd": None},
+        ]
+    )  # fmt: skip
+
+
 def make_frames() -> dict[str, pd.DataFrame]:
     makers = (
         demand, yoy, lifts, fits, limits, services, nodes, databases, cost, waterfall, orders,
-        tripwires, tripwire_curve, remedies, risk, assumptions, findings, factors,
+        tripwires, tripwire_curve, remedies, risk, register, summary, tornado, assumptions,
+        findings, factors,
     )  # fmt: skip
     return {maker.__name__: maker() for maker in makers}

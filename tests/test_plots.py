@@ -17,7 +17,7 @@ from capmodel.plots.canvas import FILL, day_number, day_of
 
 MARKS = plots.Marks(
     season_x=plan_frames.SEASON_X, freeze=plan_frames.FREEZE, as_of="2026-09-21",
-    lines={"partner's limit": 8000.0},
+    lines={"partner's limit": 8000.0}, axes=("growth", "lift"),
 )  # fmt: skip
 SVG = "http://www.w3.org/2000/svg"
 HOSTILE = "<script>alert('x')</script> & \"$\\alpha$\""

@@ -16,6 +16,8 @@ from capmodel.cli.diffing import diff
 from capmodel.cli.exporting import export
 from capmodel.cli.freezing import freeze
 from capmodel.cli.gating import gate
+from capmodel.cli.grids import grid_option, read_grid, summary_text
+from capmodel.cli.memo import memo
 from capmodel.cli.options import (
     PLAN,
     SCENARIO,
@@ -82,6 +84,7 @@ capmodel.add_command(gate)
 capmodel.add_command(orders)
 capmodel.add_command(prices)
 capmodel.add_command(replay)
+capmodel.add_command(memo)
 capmodel.add_command(retro)
 capmodel.add_command(track)
 capmodel.add_command(tripwires)
@@ -98,21 +101,35 @@ capmodel.add_command(tripwires)
         "is replaced.  [default: write nothing]"
     ),
 )
+@grid_option
 @set_option
-@format_option("the whole ladder and the whole plan")
+@format_option("the whole ladder and the whole plan; of a grid, its summary")
 @debug_option
-def plan(study_path: Path, out: Path | None, settings: Sequence[str], form: Format) -> None:
-    """Check, fit and plan a study; print the headline, and write the review with --out."""
+def plan(
+    study_path: Path,
+    out: Path | None,
+    axes: Sequence[str],
+    settings: Sequence[str],
+    form: Format,
+) -> None:
+    """Check, fit and plan a study; print the headline, and write the review with --out.
+
+    With --grid, print the summary: one row per scenario of the grid, each planned for itself.
+    """
     if out is not None:
         _check_out(out)
     study = read_study(study_path, settings)
+    sweep = read_grid(study, axes)
     fit = _fit(study)
     with step("planning the scenarios"):
-        plans = study.plan(fit)
+        plans = study.plan(fit, scenarios=sweep, also=None if sweep is None else ())
     if out is not None:
         with step("drawing the review"):
             plans.write(out)
-    say(_plan_text(plans, form, ladder=out is None))
+    if sweep is None:
+        say(_plan_text(plans, form, ladder=out is None))
+    else:
+        say(summary_text(plans, form))
     _note_warnings(plans, out)
     if out is not None:
         note(f"wrote {out}; open {out / 'review.html'} in a browser")

@@ -37,9 +37,11 @@ from capmodel.plan.frames_orders import order_frames, orders_note
 from capmodel.plan.frames_overlays import overlays_frame
 from capmodel.plan.frames_provisioning import provisioning_frame
 from capmodel.plan.frames_purchase import make_purchase, purchase_meta, with_purchase
+from capmodel.plan.frames_register import register_frame
 from capmodel.plan.frames_remedies import remedies_frame
 from capmodel.plan.frames_rightsizing import recommendation_digests, right_sizing
 from capmodel.plan.frames_schedule import make_schedule, schedule_frame
+from capmodel.plan.frames_summary import summary_frame
 from capmodel.plan.frames_supply import (
     nodes_frame,
     services_frame,
@@ -51,6 +53,7 @@ from capmodel.plan.planset import PlanSet, environment
 from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.scenarios import at_peak
 from capmodel.plan.supply import make_supply
+from capmodel.plan.tornado import tornado_frame
 from capmodel.plan.tripwire_words import tripwire_sentences
 
 if TYPE_CHECKING:
@@ -59,12 +62,13 @@ if TYPE_CHECKING:
     from capmodel.plan.make import Solved
     from capmodel.plan.request import PlanRequest
     from capmodel.plan.supply import Supply
+    from capmodel.plan.tornado import Solve
 
 __all__ = ["assemble"]
 
 
-def assemble(solved: Solved) -> PlanSet:
-    """Return the plan of solved arrays."""
+def assemble(solved: Solved, *, solve: Solve) -> PlanSet:
+    """Return the plan of solved arrays; `solve` sizes again where an input is moved."""
     supply = make_supply(solved)
     beyond = beyond_seen(solved)
     remedies = remedies_frame(solved, supply)
@@ -100,23 +104,38 @@ def assemble(solved: Solved) -> PlanSet:
         **ordered,
         **tripwire_frames(solved, supply, ordered["orders"]),
         "remedies": remedies,
-        "options": options_frame(solved, supply),
+        "options": options_frame(solved, supply, ordered["orders"]),
         "overlays": overlays_frame(solved, supply),
         "event_hour": event_hour,
         "rightsizing": rightsized.rightsizing,
         "lookback": rightsized.lookback,
-        "risk": risk_frame(solved, exceeded_after(solved, supply)),
         "factors": factors_frame(solved, beyond),
         "changes": changes_frame(solved),
         "assumptions": with_event_hour(assumptions_frame(solved), solved),
         "findings": (findings + bought.findings).to_frame().drop(columns="data"),
     }
     return PlanSet(
-        frames=with_purchase(solved, frames),
+        frames=with_purchase(solved, frames | _judged(solved, supply, frames, solve=solve)),
         meta=_meta(solved, _notes(solved, frames)),
         curves=_curves(solved),
         environment=environment(),
     )
+
+
+def _judged(
+    solved: Solved, supply: Supply, frames: Mapping[str, pd.DataFrame], *, solve: Solve
+) -> dict[str, pd.DataFrame]:
+    """Return risk and register; scenarios side by side and inputs moved, where asked for."""
+    also, after = solved.request.also, exceeded_after(solved, supply)
+    found = {
+        "risk": risk_frame(solved, after),
+        "register": register_frame(solved, frames, after),
+    }
+    if "summary" in also:
+        found["summary"] = summary_frame(solved, supply, frames["limits"])
+    if "tornado" in also:
+        found["tornado"] = tornado_frame(solved, supply, solve=solve)
+    return found
 
 
 def _scheduled(solved: Solved, supply: Supply) -> dict[str, pd.DataFrame]:
@@ -164,6 +183,7 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
             }
             for scenario, weight in zip(request.scenarios, request.weights, strict=True)
         ],
+        "grid": _grid(solved),
         "overlays": [overlay.model_dump(mode="json") for overlay in request.overlays],
         "today": {
             name: {"value": today.value, "quantity": today.quantity, "basis": today.basis}
@@ -189,6 +209,12 @@ def _meta(solved: Solved, notes: Mapping[str, str]) -> dict[str, Any]:
 
 def _ledger_digest(request: PlanRequest) -> dict[str, str]:
     return {"ledger": request.ledger.digest} if request.ledger.entries else {}
+
+
+def _grid(solved: Solved) -> dict[str, list[float]] | None:
+    """Return the grid's axes, None where the scenarios were named one by one."""
+    sweep = solved.request.grid
+    return None if sweep is None else {axis: list(values) for axis, values in sweep.axes.items()}
 
 
 def _season_multiples(solved: Solved) -> dict[str, float]:

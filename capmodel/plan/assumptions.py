@@ -51,6 +51,8 @@ def _scenarios(solved: Solved) -> Iterator[Row]:
         for event, lifts in scenario.lift.items():
             for root, value in lifts.items():
                 yield f"{where} lift {event} of {root}", value, "ratio", "assumed", "scenario"
+        for event, times in scenario.lift_x.items():
+            yield f"{where} lifts of {event}", times, "x each lift", "assumed", "scenario"
         for root, peak in scenario.peak.items():
             text = f"P50 {peak.p50:g}, P95 {peak.p95:g}"
             yield f"{where} season peak of {root}", text, "unit of the root", "assumed", "scenario"

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from capmodel.plan.make import Solved
     from capmodel.plan.supply import Supply
 
-__all__ = ["options_frame"]
+__all__ = ["KINDS", "options_frame", "unit_usd"]
 
 OPTIONS_COLUMNS = [
     "scenario", "node", "limit", "unit", "option", "units", "p_saturate", "mc_se", "percentile",
-    "usd", "over_usd", "under_usd", "regret_usd", "chosen", "p_infeasible", "unserved",
+    "expected_shortfall", "usd", "vs_plan_usd", "over_usd", "under_usd", "regret_usd", "chosen",
+    "reversible_until", "p_infeasible", "unserved",
 ]  # fmt: skip
 
 KINDS: Final = frozenset({"nodes", "quota", "declared"})
@@ -53,33 +54,45 @@ HABIT_X: Final = 1.3
 """What teams without a forecast put on last season's peak: shown to be judged [ratio]."""
 
 
-def options_frame(solved: Solved, supply: Supply) -> pd.DataFrame:
+def options_frame(solved: Solved, supply: Supply, orders: pd.DataFrame) -> pd.DataFrame:
     """Return one row per limit and size, judged on the mixture's paths.
 
     ``option`` names where the size comes from: today's, the plan's, each scenario's P50, 5 %, 2 %
     and 1 % risk, last season's peak times 1.3 where it is known. ``usd`` is what all units cost
-    over the season; ``over_usd`` and ``under_usd`` are expectations of what stands unused and of
-    what is missing. ``p_infeasible`` is the probability that no number of units suffices,
-    ``unserved`` where: such paths are in every probability and in no sum of USD.
+    over the season, ``vs_plan_usd`` that against the plan's own size. ``expected_shortfall`` is
+    what is missing in the busiest minute on average [units]; until ``reversible_until``, the
+    order's latest date, another size can still be chosen. ``over_usd`` and ``under_usd`` are
+    expectations of what stands unused and of what is missing. ``p_infeasible`` is the probability
+    that no number of units suffices, ``unserved`` where: such paths are in every probability and
+    in no sum of USD.
     """
     rows: list[dict[str, Any]] = []
     for path in solved.paths:
         if path.limit.kind in KINDS:
-            rows += _limit_rows(solved, supply, path)
+            rows += _limit_rows(solved, supply, path, until=_until(path, orders))
     return pd.DataFrame(rows, columns=OPTIONS_COLUMNS)
 
 
-def _limit_rows(solved: Solved, supply: Supply, path: LimitPaths) -> list[dict[str, Any]]:
+def _until(path: LimitPaths, orders: pd.DataFrame) -> str:
+    """Return the latest date of the order of a limit's units, '' where nothing is ordered."""
+    kind = "nodes" if path.limit.kind == "nodes" else "quota"
+    due = orders[(orders["item"] == path.limit.node) & (orders["kind"] == kind)]["latest_by"]
+    return "" if due.empty else str(due.iloc[0])
+
+
+def _limit_rows(
+    solved: Solved, supply: Supply, path: LimitPaths, *, until: str
+) -> list[dict[str, Any]]:
     sizes = _sizes(solved, supply, path)
     limit, weights = path.limit, solved.request.weights
     head = {"scenario": MIXTURE, "node": limit.node, "limit": limit.name, "unit": limit.unit}
     if not sizes:
         infeasible = float(weights @ np.isinf(path.full_peak).mean(axis=1))
-        nothing = dict.fromkeys(("usd", "over_usd", "under_usd", "regret_usd"))
+        nothing = dict.fromkeys(("usd", "vs_plan_usd", "over_usd", "under_usd", "regret_usd"))
         words = "no finite size: on too many paths no number of units suffices"
         return [head | nothing | {"option": "", "chosen": "", "p_infeasible": infeasible,
-                                  "unserved": words}]  # fmt: skip
-    spare, short = _unit_usd(solved, path)
+                                  "reversible_until": until, "unserved": words}]  # fmt: skip
+    spare, short = unit_usd(solved, path)
     table = options_table(
         path.full_peak,
         weights,
@@ -96,15 +109,25 @@ def _limit_rows(solved: Solved, supply: Supply, path: LimitPaths) -> list[dict[s
     unserved = ", ".join(
         f"{row.infeasible} draws of {row.scenario}" for row in table.unserved if row.infeasible
     )
+    planned = next((size for size in sizes if "plan" in sizes[size]), None)
     return [
         head
         | {"option": name, "p_infeasible": table.p_infeasible, "unserved": unserved}
-        | _judged(row, spare=spare, short=short)
+        | {"reversible_until": until, "expected_shortfall": _missing(path, weights, row.units)}
+        | _judged(row, spare=spare, short=short, planned=planned)
         for name, row in zip(names, table.rows, strict=True)
     ]
 
 
-def _judged(row: Option, *, spare: Decimal | None, short: Decimal | None) -> dict[str, Any]:
+def _missing(path: LimitPaths, weights: np.ndarray, units: float) -> float:
+    """Return the mean of what the season's busiest minute lacks, over paths of finite need."""
+    served = np.where(np.isfinite(path.full_peak), path.full_peak, 0.0)
+    return float(weights @ np.maximum(served - units, 0.0).mean(axis=1))
+
+
+def _judged(
+    row: Option, *, spare: Decimal | None, short: Decimal | None, planned: float | None
+) -> dict[str, Any]:
     known = spare is not None and short is not None
     picks = {
         "least regret": known and row.least_regret,
@@ -116,6 +139,9 @@ def _judged(row: Option, *, spare: Decimal | None, short: Decimal | None) -> dic
         "mc_se": row.mc_se,
         "percentile": row.stands_at,
         "usd": None if spare is None else cents(Decimal(repr(row.units)) * spare),
+        "vs_plan_usd": None
+        if spare is None or planned is None
+        else cents(Decimal(repr(row.units)) * spare) - cents(Decimal(repr(planned)) * spare),
         "over_usd": None if spare is None else row.over_usd,
         "under_usd": None if short is None else row.under_usd,
         "regret_usd": row.regret_usd if known else None,
@@ -123,7 +149,7 @@ def _judged(row: Option, *, spare: Decimal | None, short: Decimal | None) -> dic
     }
 
 
-def _unit_usd(solved: Solved, path: LimitPaths) -> tuple[Decimal | None, Decimal | None]:
+def unit_usd(solved: Solved, path: LimitPaths) -> tuple[Decimal | None, Decimal | None]:
     """Return what one unit costs over the season, too many and too few, None where not stated."""
     stated = solved.estate.topology.policy.unit_usd.get(path.limit.node)
     spare = None if stated is None or stated.spare_usd is None else Decimal(repr(stated.spare_usd))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from capmodel.demand.luck import normal_scores
 from capmodel.demand.widening import widened
 from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
+from capmodel.plan.own_forecasts import OwnForecast, judge_own
 from capmodel.plan.scenarios import assume, cores_of, mix_of
 from capmodel.scenario import (
     Added,
@@ -45,25 +46,7 @@ if TYPE_CHECKING:
     from capmodel.plan.request import PlanRequest
     from capmodel.topology import Topology
 
-__all__ = ["Futures", "OwnForecast", "make_futures"]
-
-GAP: Final = 0.10
-"""A service's own forecast and the top-down one may differ by this before a finding names both."""
-OWN_DRAWS: Final = 101
-
-
-@dataclass(frozen=True, slots=True)
-class OwnForecast:
-    """A service's season peak from its own history beside what its callers imply (hour means)."""
-
-    service: str
-    own_p50: float
-    top_down_p50: float
-
-    @property
-    def gap_x(self) -> float:
-        """Own / top-down [ratio]."""
-        return self.own_p50 / self.top_down_p50
+__all__ = ["Drawn", "Futures", "make_futures"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,17 +68,49 @@ class Futures:
     event_days: np.ndarray
     """Days of the event regime, shape (N,)."""
     findings: tuple[Finding, ...]
+    factors: tuple[Mapping[str, np.ndarray], ...] = ()
+    """Root to what each scenario makes of its level, before a stated peak, shape (D, N)."""
+
+
+Judged = tuple[tuple[OwnForecast, ...], dict[str, float], tuple[Finding, ...]]
+"""Own forecasts, what is sized by them, and the findings."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What another plan of the same fit, days, seed and draws has drawn already."""
+
+    futures: Futures
+    excess_x: Mapping[str, float] = field(default_factory=dict)
+    """Root to what multiplies its burst's excess over 1 [ratio]."""
+
+    @property
+    def paths(self) -> dict[str, RootPaths]:
+        """The roots' paths before any scenario."""
+        return {name: minutes.root for name, minutes in self.futures.roots.items()}
+
+    @property
+    def judged(self) -> Judged:
+        """Own forecasts, what is sized by them, and the findings."""
+        return self.futures.own, dict(self.futures.larger), self.futures.findings
 
 
 def make_futures(
-    fit: CapacityFit, request: PlanRequest, *, known: Mapping[str, float] | None = None
+    fit: CapacityFit,
+    request: PlanRequest,
+    *,
+    known: Mapping[str, float] | None = None,
+    drawn: Drawn | None = None,
 ) -> Futures:
     """Draw the roots, apply the scenarios, and carry the loads down the calls.
 
     ``known`` are the services that are known to follow their own history, with own / top-down
     [ratio]; None compares the two forecasts.
+
+    With `drawn`, roots keep the paths drawn there, minutes of unchanged rates are those made there,
+    and which services are sized by their own history stays as it was judged there.
     """
-    paths = _root_paths(fit, request)
+    paths = _root_paths(fit, request) if drawn is None else drawn.paths
     event_days = is_event_day(fit.events, request.dates)
     spans = {day.name: day.span for day in fit.events.days}
     assumed = assume(fit, request, paths, spans=spans)
@@ -104,11 +119,15 @@ def make_futures(
         {name: day_factor(p, s, spans=spans) for name, p in paths.items()}
         for s in request.scenarios
     ]
-    own = _own_forecasts(fit, request, paths, factors) if known is None else ()
-    larger, findings = _larger_forecast(own) if known is None else (dict(known), ())
+    if known is not None:
+        judged: Judged = (), dict(known), ()
+    else:
+        judged = drawn.judged if drawn else judge_own(fit, request, paths, factors)
+    own, larger, findings = judged
     carried = _Carried(fit, request, _external_calls(fit, larger), larger, event_days)
     weights = carried.under({})
-    minutes = _Minutes(fit, event_days, request.seed, joint_roots(_sharing_groups(fit), weights))
+    joint = joint_roots(_sharing_groups(fit), weights)
+    minutes = _continued(_Minutes(fit, event_days, request.seed, joint), drawn)
     remainder = _remainders(fit, request, weights)
     loads = []
     for one, factor in zip(assumed, factors, strict=True):
@@ -141,7 +160,22 @@ def make_futures(
         own=own,
         event_days=event_days,
         findings=findings,
+        factors=tuple(factors),
     )
+
+
+def _continued(minutes: _Minutes, drawn: Drawn | None) -> _Minutes:
+    """Return what makes minutes with those that stand already, but for other bursts."""
+    if drawn is None:
+        return minutes
+    known = drawn.futures
+    pairs = tuple(zip(known.factors, known.loads, strict=True))
+    made = {
+        root: [(factor[root], load.roots[root]) for factor, load in pairs]
+        for root in known.roots
+        if root not in drawn.excess_x
+    }
+    return replace(minutes, excess_x=drawn.excess_x, made=made)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,6 +317,8 @@ class _Minutes:
     seed: int
     joint: set[str]
     """Roots whose hours are kept."""
+    excess_x: Mapping[str, float] = field(default_factory=dict)
+    """Root to what multiplies its burst's excess over 1 [ratio]."""
     made: dict[str, list[tuple[np.ndarray, RootMinutes]]] = field(default_factory=dict)
     """Root to factors and what was made with them."""
 
@@ -309,7 +345,9 @@ class _Minutes:
             return np.ones((1, 1, 1))  # a declared level already is the busiest minute
         per_min = path.shape * factor[:, :, None] * (60.0 if path.quantity == "rps" else 1.0)
         rng = rng_for(self.seed, "burst", path.service)
-        return self.fit.peaks.burst(path.service, self.event_days, per_min, rng)
+        burst = self.fit.peaks.burst(path.service, self.event_days, per_min, rng)
+        excess_x = self.excess_x.get(path.service)
+        return burst if excess_x is None else 1.0 + (burst - 1.0) * excess_x
 
 
 def _remainders(
@@ -350,124 +388,6 @@ def _sharing_groups(fit: CapacityFit) -> list[list[str]]:
         if (members := [n for n, s in topology.services.items() if s.pool == pool])
     ]
     return groups
-
-
-def _own_paths(
-    demand: DemandFit, request: PlanRequest, root_of: Mapping[str, str]
-) -> tuple[RootPaths, ...]:
-    """Return paths of services from their own history, with the lifts assumed for their roots."""
-    lifts = {
-        event: {n: by_root[root] for n, root in root_of.items() if root in by_root}
-        for event, by_root in request.scenarios[0].lift.items()
-    }
-    return demand.roots(
-        list(root_of), request.start, request.end, draws=OWN_DRAWS, seed=request.seed, lifts=lifts
-    )
-
-
-def _own_forecasts(
-    fit: CapacityFit,
-    request: PlanRequest,
-    paths: Mapping[str, RootPaths],
-    factors: list[dict[str, np.ndarray]],
-) -> tuple[OwnForecast, ...]:
-    """Return season peaks (median of hour means) of services from their own history.
-
-    Growth, lifts and demand ratios of the first scenario apply to both: a service follows the root
-    that feeds it. Left out is what cannot be compared: a service that several roots feed (no single
-    growth), one that was born since last season, one that its callers are declared never to call,
-    and one with an event without evidence.
-    """
-    if not isinstance(fit.demand, DemandFit):
-        return ()
-    scenario = request.scenarios[0]
-    feeding = {name: fit.topology.roots_of(name) for name in fit.owns}
-    names = [
-        n
-        for n in fit.owns
-        if len(feeding[n]) == 1 and _knows_events(fit, paths[feeding[n][0]], scenario, n)
-    ]
-    if not names:
-        return ()
-    drawn = _own_paths(fit.demand, request, {n: feeding[n][0] for n in names})
-    weights = call_weights(
-        fit.topology,
-        fit.calls,
-        is_event=is_event_day(fit.events, request.dates),
-        draws=request.draws,
-        seed=request.seed,
-    )
-    result = []
-    for path in drawn:
-        root = feeding[path.service][0]
-        if root in scenario.growth_yoy_x and np.isnan(path.to_growth).any():
-            continue  # born since last season: there is no level that growth could be applied to
-        follows = Scenario(
-            name="own",
-            growth_yoy_x=_renamed(scenario.growth_yoy_x, root, path.service),
-            demand_x=_renamed(scenario.demand_x, root, path.service),
-        )
-        top_factor = factors[0][root] * weights[path.service][root]
-        caller = with_window_lifts(paths[root], scenario)
-        top_down = _median_peak(caller, top_factor, request.season)
-        if top_down == 0:
-            continue  # declared to receive nothing: there is no ratio
-        result.append(
-            OwnForecast(
-                service=path.service,
-                own_p50=_median_peak(path, day_factor(path, follows), request.season),
-                top_down_p50=top_down,
-            )
-        )
-    return tuple(result)
-
-
-def _knows_events(fit: CapacityFit, root: RootPaths, scenario: Scenario, service: str) -> bool:
-    """Return whether a service has seen each event of the horizon, or the scenario assumes it."""
-    spans = {day.name: day.span for day in fit.events.days}
-    return isinstance(fit.demand, DemandFit) and all(
-        fit.demand.effect(service, event) is not None
-        or assumed_lift(scenario, root.service, event, spans.get(event, event)) is not None
-        for event in {*root.event, *(window.event for window in root.windows)} - {""}
-    )
-
-
-def _median_peak(path: RootPaths, factor: np.ndarray, season: np.ndarray) -> float:
-    """Return the median over paths of the season's busiest hour mean [1/s]."""
-    seconds = 60.0 if path.quantity == "per_min" else 1.0
-    days = path.shape.max(axis=2) * factor / seconds
-    return float(np.median(days[:, season].max(axis=1)))
-
-
-def _renamed(values: Mapping[str, float], root: str, service: str) -> dict[str, float]:
-    return {service: values[root]} if root in values else {}
-
-
-def _larger_forecast(
-    own: tuple[OwnForecast, ...],
-) -> tuple[dict[str, float], tuple[Finding, ...]]:
-    """Return the services whose own forecast is larger by more than the gap, and the findings."""
-    larger: dict[str, float] = {}
-    findings = []
-    for forecast in own:
-        if abs(forecast.gap_x - 1) <= GAP:
-            continue
-        used = "own history" if forecast.gap_x > 1 else "callers"
-        findings.append(
-            Finding(
-                code="forecast_gap",
-                severity="warning",
-                service=forecast.service,
-                message=(
-                    f"season peak from its own history {forecast.own_p50:.4g}/s, from its callers "
-                    f"{forecast.top_down_p50:.4g}/s; the larger ({used}) is used"
-                ),
-                data={"own_p50": forecast.own_p50, "top_down_p50": forecast.top_down_p50},
-            )
-        )
-        if forecast.gap_x > 1:
-            larger[forecast.service] = forecast.gap_x
-    return larger, tuple(findings)
 
 
 def _external_calls(

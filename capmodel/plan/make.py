@@ -92,9 +92,9 @@ class Solved:
         return probability(hit, weights), standard_error(hit, weights)
 
 
-def solve(fit: CapacityFit, request: PlanRequest) -> Solved:
-    """Return the arrays of a plan."""
-    futures = make_futures(fit, request)
+def solve(fit: CapacityFit, request: PlanRequest, *, futures: Futures | None = None) -> Solved:
+    """Return the arrays of a plan; with `futures`, nothing is drawn again."""
+    futures = make_futures(fit, request) if futures is None else futures
     catalog, prices = priced(request)
     request = replace(request, scenarios=futures.scenarios, catalog=catalog)
     estate = make_estate(fit, request, futures.calls, larger=futures.larger)
@@ -220,4 +220,4 @@ def _risk_today(
 
 def make_plan(fit: CapacityFit, request: PlanRequest) -> PlanSet:
     """Return the plan of a request."""
-    return assemble(solve(fit, request))
+    return assemble(solve(fit, request), solve=solve)

@@ -26,6 +26,7 @@ from capmodel.plan.observations import check_observations, split_observations
 from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.plan.suspects import history_findings
 from capmodel.plan.today import RootToday, declared_today, measured_today
+from capmodel.scenario import Scenario
 from capmodel.schema import Finding, Findings
 from capmodel.topology import Driver, Service, Topology
 from capmodel.usage import LinearUsage, RobustLinear, declared_usage
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from capmodel.ledger import Ledger
     from capmodel.orders import OrdersPolicy
     from capmodel.plan.planset import PlanSet
-    from capmodel.scenario import Overlay, Scenario
+    from capmodel.scenario import Grid, Overlay
     from capmodel.sources import Recommendations
 
 __all__ = ["CapacityFit", "CapacityModel"]
@@ -82,7 +83,7 @@ class CapacityFit:
 
     def plan(  # noqa: PLR0913  every option is a plain, named value
         self,
-        scenarios: Scenario | Sequence[Scenario],
+        scenarios: Scenario | Sequence[Scenario] | Grid,
         *,
         start: str | date,
         end: str | date,
@@ -107,7 +108,7 @@ class CapacityFit:
         Parameters
         ----------
         scenarios
-            One or more; probabilities all absent, or summing to 1.
+            One or more, or :func:`capmodel.grid`; probabilities all absent, or summing to 1.
         start, end
             Local dates of the horizon, end exclusive.
         season
@@ -125,7 +126,8 @@ class CapacityFit:
             Parts that cost more than the rest: ``schedule`` (each week and event sized, and ways to
             provide compared), ``mix`` (the floor of pools with several types), ``event_hour`` (what
             is above hard while pods and nodes start, what must stand before), ``rightsizing``,
-            ``changes`` (what each launch, push, mix and efficiency breaks), ``fan``.
+            ``changes`` (what each launch, push, mix and efficiency breaks), ``fan``, ``summary``
+            (each scenario planned for itself; a grid always has it), ``tornado``.
         recommendations, workloads
             What KRR or VPA recommend, set beside the right sizes; ``{"namespace/workload":
             "service"}`` where names differ.
@@ -135,7 +137,7 @@ class CapacityFit:
         InputError
             For dates, scenarios or names that do not fit, all of them together.
         """
-        listed = [scenarios] if not isinstance(scenarios, Sequence) else list(scenarios)
+        listed = [scenarios] if isinstance(scenarios, Scenario) else scenarios
         request = PlanRequest.of(
             self,
             listed,

@@ -29,9 +29,12 @@ from capmodel.plan.frames_callers import nodes_around
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.freezing import Baseline, freeze
 from capmodel.plan.gates import GateResult, apply_gates
+from capmodel.plan.memo import memo_of
+from capmodel.plan.ranking import ranked
 from capmodel.plan.request import as_date
 from capmodel.plan.rules import GateRules
 from capmodel.plan.sentences import headline_of
+from capmodel.plan.stories import stories_of
 from capmodel.plan.tripwire_words import tripwire_sentences
 
 if TYPE_CHECKING:
@@ -82,12 +85,12 @@ class PlanSet:
         ----------
         name
             What is asked: demand, fan, yoy, calendar_yoy, lifts, fits, assumptions, changes. What
-            breaks: limits, ladder, shares, callers, risk, overlays, event_hour, factors, findings.
-            What is needed: services, nodes, databases, sizing, schedule, provisioning, mix,
-            mix_floor, rightsizing, lookback. What to do: orders, release, lead_times, load_tests,
-            tripwires, tripwire_curve, remedies, options, cost, waterfall; how to buy it (part
-            `commitments`): cost_hour, cost_month, unit_cost, cost_term, commitments, reservations,
-            levers.
+            breaks: limits, ladder, shares, callers, risk, register, overlays, event_hour, factors,
+            findings. How do scenarios and inputs compare: summary, tornado. What is needed:
+            services, nodes, databases, sizing, schedule, provisioning, mix, mix_floor, rightsizing,
+            lookback. What to do: orders, release, lead_times, load_tests, tripwires,
+            tripwire_curve, remedies, options, cost, waterfall; how to buy it (part `commitments`):
+            cost_hour, cost_month, unit_cost, cost_term, commitments, reservations, levers.
 
         Raises
         ------
@@ -171,6 +174,52 @@ class PlanSet:
         """The likeliest scenario: what is shown where one has to be chosen."""
         ranked = sorted(self.meta["scenarios"], key=lambda s: -float(s["weight"]))
         return str(ranked[0]["name"])
+
+    def stories(self) -> tuple[str, ...]:
+        """Return the three likeliest failures, a paragraph each that ends with its register row."""
+        return stories_of(self.frames)
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per scenario, planned as if it were certain, and the mixture's row.
+
+        Raises
+        ------
+        InputError
+            Where the plan was made without the part ``summary``; a grid always has it.
+        """
+        return self._part("summary")
+
+    def rank(self, by: str = "usd") -> pd.DataFrame:
+        """Return the scenarios of :meth:`summary`, the best first: the cheapest, calmest, smallest.
+
+        Parameters
+        ----------
+        by
+            ``usd``, ``p_any`` (of the strictest tier, as things stand), ``nodes`` or ``regret``.
+
+        Raises
+        ------
+        InputError
+            For another word, and for ``regret`` where no unit of the policy has a price.
+        """
+        return ranked(self.summary(), by)
+
+    def _part(self, name: str) -> pd.DataFrame:
+        if name not in self.frames:
+            raise InputError.of(
+                name,
+                got="a plan without this part",
+                expected=f'a plan made with also=["{name}"]',
+                do="Make the plan again with it.",
+            )
+        return self.frames[name].copy()
+
+    def to_memo(self, path: str | Path | None = None) -> str:
+        """Return the decision memo as Markdown, and write it where a path is given."""
+        text = memo_of(self.frames, self.meta, plan_hash=self.hash)
+        if path is not None:
+            documents.write_text_atomic(path, text)
+        return text
 
     def sweep(self, multiples: Sequence[float]) -> pd.DataFrame:
         """Return how full each limit is at multiples of today's traffic.
@@ -295,7 +344,10 @@ class PlanSet:
         scenario: str | None = None,
         of: str | None = None,
     ) -> Axes:
-        """Draw a figure of the plan: demand, lifts, limits, orders, tripwires or waterfall."""
+        """Draw a figure of the plan.
+
+        One of demand, lifts, limits, orders, tripwires, waterfall, tornado and grid.
+        """
         from capmodel import plots  # noqa: PLC0415  matplotlib only when drawn
 
         shown = scenario or (MIXTURE if name in {"limits", "waterfall"} else self._main)
@@ -308,6 +360,7 @@ class PlanSet:
             season_x=self.meta["season_x"],
             freeze=tuple((f["start"], f["end"]) for f in self.meta["freeze"]),
             as_of=str(self.meta["as_of"]),
+            axes=tuple(self.meta.get("grid") or ()),
         )
 
     def to_html(self, path: str | Path | None = None) -> str:

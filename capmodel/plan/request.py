@@ -16,6 +16,7 @@ from capmodel.ledger import Ledger
 from capmodel.orders import OrdersPolicy
 from capmodel.plan.purchases import net_of_negotiation, purchase_problems
 from capmodel.scenario import (
+    Grid,
     Overlay,
     Scenario,
     check_names,
@@ -34,14 +35,16 @@ __all__ = ["PARTS", "Horizon", "PlanRequest", "Sampling", "Setting", "as_date"]
 
 MIN_DRAWS = 100
 PARTS: Final = (
-    "schedule", "mix", "event_hour", "rightsizing", "changes", "fan", "commitments",
+    "schedule", "mix", "event_hour", "rightsizing", "changes", "fan", "commitments", "summary",
+    "tornado",
 )  # fmt: skip
 """What a plan holds where it is asked for: each week and event sized, with ways to provide compared
 (a second for 60 services); the instance mix of pools with several types (a second each); the
 season's busiest hour tick by tick (two seconds); pods right-sized (25 ms a service); what each
 launch, push, mix and efficiency breaks (a third of a plan for each entry, nothing without any); how
 days err together (5 ms a root), which plans of up to 20 roots always hold; cost by hour and what to
-commit to over a term (a second)."""
+commit to over a term (a second); each scenario planned for itself (40 ms each, always with a grid);
+the inputs moved one by one (a fifth of a second each, some 25 of them)."""
 KEY = ("cluster", "namespace", "kind", "service", "container", "resource")
 """What tells one row of a recommendation from another, besides the tool."""
 
@@ -148,12 +151,14 @@ class PlanRequest:
     workloads: Mapping[str, str]
     ledger: Ledger
     purchase: PurchasePolicy
+    grid: Grid | None = None
+    """The grid that the scenarios are the product of; None where they were named one by one."""
 
     @classmethod
     def of(
         cls,
         fit: CapacityFit,
-        scenarios: Sequence[Scenario],
+        scenarios: Sequence[Scenario] | Grid,
         *,
         horizon: Horizon,
         sampling: Sampling,
@@ -166,13 +171,15 @@ class PlanRequest:
         InputError
             With every problem of dates, numbers, scenarios and names.
         """
+        sweep = scenarios if isinstance(scenarios, Grid) else None
+        listed = scenarios.scenarios(fit.roots) if isinstance(scenarios, Grid) else scenarios
         made, purchase = _made_on(fit, setting.as_of, horizon), setting.policy
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
         orders = setting.orders if setting.orders is not None else OrdersPolicy()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
         given = _listed(setting.recommendations)
         problems = [
-            *_date_problems(fit, horizon, scenarios),
+            *_date_problems(fit, horizon, listed),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
             *_part_problems(setting.also),
@@ -185,10 +192,10 @@ class PlanRequest:
         ]
         if problems:
             raise InputError(problems)
-        _check_names(fit, scenarios, setting.overlays, catalog)
+        _check_names(fit, listed, setting.overlays, catalog)
         return cls(
-            scenarios=tuple(scenarios),
-            weights=mixture_weights(scenarios),
+            scenarios=tuple(listed),
+            weights=mixture_weights(listed),
             start=horizon.start,
             end=horizon.end,
             season_start=horizon.season_start,
@@ -202,11 +209,12 @@ class PlanRequest:
             quotas=quotas,
             overlays=setting.overlays,
             title=setting.title,
-            also=setting.parts,
+            also=setting.parts | ({"summary"} if sweep is not None else frozenset()),
             recommendations=given,
             workloads=setting.workloads or {},
             ledger=setting.ledger if setting.ledger is not None else Ledger(),
             purchase=purchase,
+            grid=sweep,
         )
 
     @property
@@ -412,6 +420,14 @@ def _date_problems(
         )
     problems += window_problems(scenarios, start=start, end=end, last_day=fit.last_day)
     return problems
+
+
+def _parts(
+    also: Collection[str], *, given: Sequence[Recommendations], sweep: Grid | None
+) -> frozenset[str]:
+    """Return the parts asked for, with those that recommendations and a grid bring along."""
+    always = {"rightsizing": bool(given), "summary": sweep is not None}
+    return frozenset(also) | {part for part, needed in always.items() if needed}
 
 
 def _part_problems(also: Collection[str]) -> list[Problem]:

@@ -7,7 +7,7 @@ files it names; everything it computes is computed by :mod:`capmodel.plan.model`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
@@ -27,7 +27,7 @@ from capmodel.orders import OrdersPolicy
 from capmodel.plan.inherit import filled_in
 from capmodel.plan.model import CapacityFit, CapacityModel
 from capmodel.plan.request import PARTS
-from capmodel.scenario import Overlay, Scenario
+from capmodel.scenario import Grid, Overlay, Scenario
 from capmodel.topology import Topology
 from capmodel.usage import RobustLinear
 
@@ -41,9 +41,11 @@ if TYPE_CHECKING:
 __all__ = ["Study"]
 
 MOST_SERVICES: Final[Mapping[str, int]] = MappingProxyType(
-    {"event_hour": 100, "rightsizing": 300, "fan": 300}
+    {"event_hour": 100, "rightsizing": 300, "fan": 300, "summary": 300}
 )
 """Parts that a study has unless it says otherwise, up to so many services: seconds."""
+ON_REQUEST: Final = frozenset({"tornado", "commitments"})
+"""Parts that a study has only where it says so; `purchase` asks for commitments."""
 
 
 class _Spec(BaseModel):
@@ -213,13 +215,22 @@ class Study(_Spec):
     also: (
         tuple[
             Literal[
-                "schedule", "mix", "event_hour", "rightsizing", "changes", "fan", "commitments"
+                "schedule",
+                "mix",
+                "event_hour",
+                "rightsizing",
+                "changes",
+                "fan",
+                "commitments",
+                "summary",
+                "tornado",
             ],
             ...,
         ]
         | None
     ) = None
-    """Parts of the plan that cost more; None: all of them, in large estates without the dearest."""
+    """Parts of the plan that cost more; None: all but the tornado, in large estates without the
+    dearest."""
     recommendations: tuple[RecommendationsFile, ...] = ()
     """What tools that look back recommend, to be set beside what the season needs."""
     purchase: PurchasePolicy | None = None
@@ -457,8 +468,11 @@ class Study(_Spec):
         if self.also is not None:
             return self.also
         services = len(topology.services)
-        parts = [part for part in PARTS if part != "commitments"]  # `purchase` asks for these
-        return tuple(part for part in parts if services <= MOST_SERVICES.get(part, services))
+        return tuple(
+            part
+            for part in PARTS
+            if part not in ON_REQUEST and services <= MOST_SERVICES.get(part, services)
+        )
 
     def with_catalog(self, catalog: Catalog) -> Self:
         """Return a copy that plans with these prices and shapes."""
@@ -466,11 +480,27 @@ class Study(_Spec):
         copy._catalog = catalog  # noqa: SLF001  our own private attribute
         return copy
 
-    def plan(self, fit: CapacityFit | None = None) -> PlanSet:
-        """Make the plan: fit (unless given), scenarios, capacity, cost and orders."""
+    def plan(
+        self,
+        fit: CapacityFit | None = None,
+        *,
+        scenarios: Sequence[Scenario] | Grid | None = None,
+        also: Sequence[str] | None = None,
+    ) -> PlanSet:
+        """Make the plan: fit (unless given), scenarios, capacity, cost and orders.
+
+        Parameters
+        ----------
+        fit
+            A fit of this study; None: make it.
+        scenarios
+            Other scenarios than the study's own, or a grid.
+        also
+            Other parts than the study's own.
+        """
         fit = fit or self.fit()
         return fit.plan(
-            self.read_scenarios(),
+            self.read_scenarios() if scenarios is None else scenarios,
             start=self.horizon.start,
             end=self.horizon.end,
             season=(self.season.start, self.season.end) if self.season else None,
@@ -482,7 +512,7 @@ class Study(_Spec):
             quotas=self.read_quotas(),
             overlays=self.overlays,
             title=self.title,
-            also=self._also(fit.topology),
+            also=self._also(fit.topology) if also is None else also,
             recommendations=self.read_recommendations(),
             workloads=self._workloads(),
             ledger=Ledger.read(self._at(self.ledger)) if self.ledger else None,

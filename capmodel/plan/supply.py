@@ -83,15 +83,18 @@ class Supply:
     """Services with a pod to their targets."""
 
 
-def make_supply(solved: Solved) -> Supply:
-    """Return what every scenario and the mixture need, and what relieves the databases."""
-    names = scenarios_of(solved)
+def make_supply(solved: Solved, *, mixture_only: bool = False) -> Supply:
+    """Return what every scenario and the mixture need, and what relieves the databases.
+
+    With `mixture_only`, what is ordered and nothing of the single scenarios.
+    """
+    names = (MIXTURE,) if mixture_only else scenarios_of(solved)
     services = {(s, n): _service(solved, s, n) for s in names for n in solved.needs.pods}
     pools = make_pools(solved)
     ordered = {
         name: need.replicas for (scenario, name), need in services.items() if scenario == MIXTURE
     }
-    databases = make_databases(solved, ordered)
+    databases = make_databases(solved, ordered, names=names)
     return Supply(services=services, pools=pools, databases=databases, checks=pod_checks(solved))
 
 

@@ -98,7 +98,9 @@ def hours_of(solved: Solved) -> float:
     return season_hours(request.season_start, request.season_end, tz=solved.fit.business_tz)
 
 
-def make_databases(solved: Solved, ordered: Mapping[str, float]) -> DatabaseSupply:
+def make_databases(
+    solved: Solved, ordered: Mapping[str, float], *, names: Sequence[str] | None = None
+) -> DatabaseSupply:
     """Return what every scenario and the mixture need of each database.
 
     Where smaller pools alone bring connections within policy and risk, they are taken instead of a
@@ -110,8 +112,10 @@ def make_databases(solved: Solved, ordered: Mapping[str, float]) -> DatabaseSupp
         The plan's arrays.
     ordered
         Service to the pods that the mixture needs: more pods open more connections.
+    names
+        Scenarios that are wanted, the mixture among them; None: all.
     """
-    names = scenarios_of(solved)
+    names = scenarios_of(solved) if names is None else names
     paths = {path.limit.key: path for path in solved.paths}
     planned = _with_ordered_pods(solved, ordered)
     if planned is not solved:

@@ -17,6 +17,7 @@ from capmodel.plots.limits import draw_limits
 from capmodel.plots.money import draw_waterfall
 from capmodel.plots.orders import draw_orders
 from capmodel.plots.ribbon import draw_ribbon, ribbon_svg
+from capmodel.plots.risk import draw_grid, draw_tornado
 from capmodel.plots.svg import inline_svg
 from capmodel.plots.tripwires import draw_tripwires
 from capmodel.plots.usage import draw_usage, usage_svg
@@ -35,8 +36,10 @@ __all__ = [
     "usage_svg",
 ]
 
-FIGURES: Final = ("demand", "lifts", "limits", "orders", "tripwires", "waterfall")
-"""The figures there are; each reads the frame of the same name."""
+FIGURES: Final = (
+    "demand", "lifts", "limits", "orders", "tripwires", "waterfall", "tornado", "grid",
+)  # fmt: skip
+"""The figures there are; each reads the frame of the same name, `grid` the summary."""
 
 
 def plot(
@@ -59,15 +62,19 @@ def plot(
         ``orders``: the order book as a Gantt chart.
         ``tripwires``: an order's need by run rate, with the thresholds above which to order more.
         ``waterfall``: from today's nodes to the plan's.
+        ``tornado``: season's USD with each input low and high, the widest on top.
+        ``grid``: a grid's scenarios, two axes as coloured cells, one as a line.
     frames
         The plan's frames by name (``demand``, ``limits``, …).
     ax
         Axes to draw on; None makes a figure of its own, found at ``axes.figure``.
     scenario
-        The scenario to draw, or ``"mixture"``; `lifts`, `orders` and `tripwires` have none.
+        The scenario to draw, or ``"mixture"``; `lifts`, `orders`, `tripwires`, `tornado` and `grid`
+        have none.
     of
         What to draw where a frame holds several: the driver or service of `demand` and `lifts`,
-        the pool of `waterfall`, the order of `tripwires`. None takes the first.
+        the pool of `waterfall`, the order of `tripwires`, the column of `grid`. None takes the
+        first.
     marks
         Season multiples, lines, freezes and the as-of date, which no frame carries.
 
@@ -106,10 +113,21 @@ def plot(
         return draw_limits(frames, ax, scenario=scenario, marks=marks)
     if name == "orders":
         return draw_orders(frames, ax, marks=marks)
-    if name == "tripwires":
-        return draw_tripwires(frames, ax, of=of)
     if name == "waterfall":
         return draw_waterfall(frames, ax, scenario=scenario, of=of)
+    return _draw_comparison(name, frames, ax, of=of, marks=marks)
+
+
+def _draw_comparison(
+    name: str, frames: Frames, ax: Axes | None, *, of: str | None, marks: Marks
+) -> Axes:
+    """Draw how run rates, inputs or scenarios compare; these have no scenario of their own."""
+    if name == "tripwires":
+        return draw_tripwires(frames, ax, of=of)
+    if name == "tornado":
+        return draw_tornado(frames, ax)
+    if name == "grid":
+        return draw_grid(frames, ax, of=of, axes=marks.axes)
     guess = nearest(name, FIGURES)
     raise InputError.of(
         "plot",

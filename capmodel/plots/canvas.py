@@ -73,12 +73,15 @@ class Marks:
         Change freezes, each (start, end), ISO dates, end exclusive.
     as_of
         The plan's date, ISO; '' draws no line.
+    axes
+        The columns of `summary` that a grid of scenarios is the product of.
     """
 
     season_x: Mapping[str, float] = field(default_factory=dict)
     lines: Mapping[str, float] = field(default_factory=dict)
     freeze: tuple[tuple[str, str], ...] = ()
     as_of: str = ""
+    axes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

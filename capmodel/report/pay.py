@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from capmodel.plots.labels import number, usd
+from capmodel.report.choose import options, register, summary, tornado
 from capmodel.report.decide import season_totals
 from capmodel.report.purchase import purchase_blocks
 from capmodel.report.views import Block, Column, Figure, Material, Note, Section, table, where
@@ -35,31 +36,11 @@ def risk(material: Material) -> Section:
         "failures. The mixture weighs the scenarios by their probability and decides."
     )
     shown = table(frame, columns, caption="Risk by tier and scenario", name="risk")
-    return Section("risk", "Risk", lead, (shown, *_options(material), *_overlays(material)))
-
-
-def _options(material: Material) -> list[Block]:
-    """Return the sizes to choose from, limit by limit."""
-    frame = material.frame("options")
-    if frame.empty:
-        return []
-    columns = (
-        Column("node", "Node", "code"),
-        Column("limit", "Limit", "name"),
-        Column("option", "Size from"),
-        Column("units", "Units", "count"),
-        Column("unit", "of"),
-        Column("p_saturate", "Chance to saturate", "ratio", error="mc_se"),
-        Column("percentile", "Percentile of the need", "ratio"),
-        Column("usd", "Season cost", "usd", "USD"),
-        Column("over_usd", "Expected, unused", "usd", "USD"),
-        Column("under_usd", "Expected, missing", "usd", "USD"),
-        Column("regret_usd", "Expected regret", "usd", "USD"),
-        Column("chosen", "Chosen as"),
-        Column("unserved", "Not served"),
-    )
-    caption = "Options: one size too many, one too few"
-    return [table(frame, columns, caption=caption, name="options")]
+    blocks = (
+        shown, *register(material), *options(material), *summary(material), *tornado(material),
+        *_overlays(material),
+    )  # fmt: skip
+    return Section("risk", "Risk", lead, blocks)
 
 
 def _overlays(material: Material) -> list[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import pandas as pd
@@ -216,7 +216,7 @@ def make_material(  # noqa: PLR0913  the report's inputs, named
             names += [str(s) for s in dict.fromkeys(found) if str(s) not in names]
     marks = marks or Marks()
     if not marks.as_of and provenance.get("as_of"):
-        marks = Marks(marks.season_x, marks.lines, marks.freeze, str(provenance["as_of"])[:10])
+        marks = replace(marks, as_of=str(provenance["as_of"])[:10])
     return Material(
         frames=frames,
         title=title,

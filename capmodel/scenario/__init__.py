@@ -15,6 +15,7 @@ from capmodel.scenario.changes import CallMix, Efficiency, Price, product_of
 from capmodel.scenario.checks import check_names, check_topology, window_problems
 from capmodel.scenario.core import LogNormal, Scenario, mixture_weights
 from capmodel.scenario.factors import assumed_lift, day_factor, with_window_lifts
+from capmodel.scenario.grids import Grid, grid
 from capmodel.scenario.overlays import (
     ColdCacheOverlay,
     LoseZonesOverlay,
@@ -29,6 +30,7 @@ __all__ = [
     "CallMix",
     "ColdCacheOverlay",
     "Efficiency",
+    "Grid",
     "Launch",
     "LogNormal",
     "LoseZonesOverlay",
@@ -45,6 +47,7 @@ __all__ = [
     "check_overlays",
     "check_topology",
     "day_factor",
+    "grid",
     "mixture_weights",
     "product_of",
     "sharpened",

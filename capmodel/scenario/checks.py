@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from capmodel.errors import InputError, Problem, nearest
+from capmodel.scenario.factors import ALL_EVENTS
 
 if TYPE_CHECKING:
     from capmodel.scenario.additive import Onboarding
@@ -59,6 +60,11 @@ def check_names(
             _unknown(f"scenarios.{scenario.name}.lift", event, "event", events)
             for event in scenario.lift
             if event not in events
+        ]
+        problems += [
+            _unknown(f"scenarios.{scenario.name}.lift_x", event, "event", (*events, ALL_EVENTS))
+            for event in scenario.lift_x
+            if event not in (*events, ALL_EVENTS)
         ]
     if problems:
         raise InputError(problems)

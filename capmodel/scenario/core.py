@@ -79,6 +79,9 @@ class Scenario(Spec):
     lift: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = Field(default_factory=dict)
     """Per event day (or span) and root: the assumed lift, instead of the fitted one; of an event
     of some hours the lift of these."""
+    lift_x: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Per event day (or span), or ``all_events``: multiplies every root's lift, fitted or assumed;
+    the most special of the three holds [ratio]."""
     peak: dict[str, LogNormal] = Field(default_factory=dict)
     """Per root: the season's busiest minute, stated as a distribution [the root's unit]."""
     anchor: tuple[Anchor, ...] = ()

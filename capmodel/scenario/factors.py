@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from capmodel.demand.paths import RootPaths
     from capmodel.scenario.core import Scenario
 
-__all__ = ["RATIO_RANGE", "assumed_lift", "day_factor", "with_window_lifts"]
+__all__ = ["ALL_EVENTS", "RATIO_RANGE", "assumed_lift", "day_factor", "with_window_lifts"]
 
 RATIO_RANGE: Final = (0.5, 4.0)
 """Growth and demand ratios outside are refused: usually a percentage, or a change, was meant."""
+ALL_EVENTS: Final = "all_events"
+"""In `lift_x`: every event day that is not named."""
 
 
 def assumed_lift(scenario: Scenario, root: str, event: str, span: str) -> float | None:
@@ -111,10 +113,12 @@ def with_window_lifts(root: RootPaths, scenario: Scenario) -> RootPaths:
 def _lift_factor(
     root: RootPaths, scenario: Scenario, event: str, span: str, lift_x: float
 ) -> float:
-    """Return assumed lift / the lift that the paths hold, 1 where none is assumed."""
+    """Return assumed lift / the lift that the paths hold, times what multiplies lifts."""
+    named = (name for name in (event, span, ALL_EVENTS) if name in scenario.lift_x)
+    times = next((scenario.lift_x[name] for name in named), 1.0)
     lift = assumed_lift(scenario, root.service, event, span)
     if lift is None:
-        return 1.0
+        return times
     if np.isnan(lift_x):
         raise InputError.of(
             f"scenarios.{scenario.name}.lift.{event}.{root.service}",
@@ -122,4 +126,4 @@ def _lift_factor(
             expected="a root whose own lift of the event is known",
             do="Put the lift into the given forecast, or use demand_x.",
         )
-    return float(lift / lift_x)
+    return float(lift / lift_x * times)

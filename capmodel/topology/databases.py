@@ -119,6 +119,8 @@ class Database(Spec):
     """Time over which the pools reconnect after a failover: their back-off with jitter [s]."""
     tier: Annotated[int, Field(ge=0, le=3)] | None = None
     """None: the strictest tier among the callers."""
+    owner: Annotated[str, Field(min_length=1)] | None = None
+    """The team that answers for it, for the risk register."""
     usage: dict[str, Coefficients] = Field(default_factory=dict)
     """Per resource (cpu_cores, iops, network_mbps): {idle, per_read, per_write} declared, or `fit`;
     left out: from history."""

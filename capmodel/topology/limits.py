@@ -46,6 +46,8 @@ class DeclaredLimit(Spec):
     """Days from asking for more to having it; None: the catalog's row, or 0."""
     tier: Annotated[int, Field(ge=0, le=3)] | None = None
     """None: the strictest tier among the services that use it."""
+    owner: Annotated[str, Field(min_length=1)] | None = None
+    """The team that answers for it, for the risk register."""
 
     @model_validator(mode="after")
     def _counts_something(self) -> Self:

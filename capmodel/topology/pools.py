@@ -87,6 +87,8 @@ class Pool(Spec):
     daemonsets: Daemonsets = Field(default_factory=Daemonsets)
     dynamics: NodeDynamics | None = None
     """How fast its nodes come, for the event hour; None: priors (`assumed`)."""
+    owner: Annotated[str, Field(min_length=1)] | None = None
+    """The team that answers for it, for the risk register."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -142,6 +142,8 @@ class Service(Spec):
     today_rps: Positive | None = None
     """Declared P50 of today's event-free peak minute [1/s]; for a service without `calls`."""
     tier: Annotated[int, Field(ge=0, le=3)] = 1
+    owner: Annotated[str, Field(min_length=1)] | None = None
+    """The team that answers for it, for the risk register."""
     pool: str | None = None
     pod: Pod | None = None
     utilization: Ratio | None = None
@@ -169,3 +171,5 @@ class External(Spec):
     waits: bool = False
     """Whether calls above the limit may queue."""
     tier: Annotated[int, Field(ge=0, le=3)] | None = None
+    owner: Annotated[str, Field(min_length=1)] | None = None
+    """The team that answers for it, for the risk register."""

@@ -1,0 +1,236 @@
+"""The risk register: what may run out, how likely, who would notice, what is done about it by when.
+
+This module answers, limit by limit and the likeliest first: on which day of which event is it
+passed first, how much would be missing, whose traffic goes through it, which order relieves it by
+which date, how likely is it still then, and which team owns it?
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capmodel.capacity.loads import point_weights
+from capmodel.capacity.risk import probability, standard_error
+from capmodel.plan.frames_limits import MIXTURE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from capmodel.capacity.sizing import LimitPaths
+    from capmodel.plan.make import Solved
+
+__all__ = ["REGISTER_COLUMNS", "register_frame"]
+
+REGISTER_COLUMNS = [
+    "id", "rank", "node", "limit", "unit", "tier", "owner_team", "event", "day", "p_saturate",
+    "mc_se", "p_first", "status", "hard", "expected_shortfall", "shortfall_if", "callers",
+    "traffic", "traffic_share", "mitigation", "order_id", "order_by", "order_status", "residual_p",
+    "usd",
+]  # fmt: skip
+PODS = frozenset({"pods", "replicas"})
+
+
+def register_frame(
+    solved: Solved,
+    frames: Mapping[str, pd.DataFrame],
+    after: Mapping[tuple[str, str], np.ndarray],
+) -> pd.DataFrame:
+    """Return one row per bounded limit over the mixture, the likeliest to saturate on top.
+
+    Parameters
+    ----------
+    solved
+        The plan's arrays.
+    frames
+        Those made before: limits, remedies, orders, shares.
+    after
+        (node, limit) to the paths on which it is exceeded once everything is ordered, (S, D).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``day`` is the first on which the P50 is above the hard value, else the day on which most
+        of the paths that pass it do so first, '' where none does; ``event`` is that day's.
+        ``expected_shortfall`` is the mean over all paths of what is missing in the season's
+        busiest minute, ``shortfall_if`` over the paths where something is [the limit's unit].
+        ``traffic_share`` is the largest share of a root's events whose calls reach the node: calls
+        per event, at most 1. ``residual_p`` is ``p_saturate`` once everything is ordered; for what
+        no order changes it is the same.
+    """
+    limits = frames["limits"]
+    mixture = limits[limits["scenario"] == MIXTURE].to_dict("records")
+    rows = {(row["node"], row["limit"]): row for row in mixture}
+    weights = point_weights(solved.estate.topology, solved.futures.calls, event=True)
+    made = [
+        _row(solved, path, rows[path.limit.key], frames, after, weights)
+        for path in solved.paths
+        if math.isfinite(path.limit.hard)
+    ]
+    made.sort(
+        key=lambda r: (-r["p_saturate"], r["tier"], r["day"] or "9999", r["node"], r["limit"])
+    )
+    return pd.DataFrame(
+        [row | {"rank": rank} for rank, row in enumerate(made, 1)], columns=REGISTER_COLUMNS
+    )
+
+
+def _row(
+    solved: Solved,
+    path: LimitPaths,
+    judged: Mapping[Any, Any],
+    frames: Mapping[str, pd.DataFrame],
+    after: Mapping[tuple[str, str], np.ndarray],
+    per_event: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    limit, weights = path.limit, solved.request.weights
+    day = str(judged["first_hard_breach"]) or _likeliest_day(solved, path)
+    order = _order_of(limit.node, limit.name, limit.kind, frames["orders"])
+    users = _users(solved, path, frames["shares"])
+    reached = _reached(users or (limit.node,), per_event)
+    saturate = solved.limit_risk[limit.key].saturate
+    left = _left(saturate, after, path, ordered=bool(order))
+    usd = order.get("usd")
+    return {
+        "id": f"{limit.node}:{limit.name}",
+        "node": limit.node,
+        "limit": limit.name,
+        "unit": limit.unit,
+        "tier": limit.tier,
+        "owner_team": owner_of(solved, limit.node),
+        "event": _event_on(solved, day),
+        "day": day,
+        "p_saturate": probability(saturate, weights),
+        "mc_se": standard_error(saturate, weights),
+        "p_first": float(judged["p_first"]),
+        "status": judged["status"],
+        "hard": limit.hard,
+        **_shortfall(path, weights),
+        "callers": ", ".join(users),
+        "traffic": ", ".join(f"{root} {share:.0%}" for root, share in reached.items()),
+        "traffic_share": max(reached.values(), default=math.nan),
+        "mitigation": _mitigation(limit.node, limit.name, frames["remedies"]),
+        "order_id": str(order.get("id", "")),
+        "order_by": str(order.get("recommended_by") or order.get("latest_by") or ""),
+        "order_status": str(order.get("status", "")),
+        "residual_p": probability(left, weights),
+        "usd": usd if isinstance(usd, Decimal) else None,
+    }
+
+
+def _left(
+    saturate: np.ndarray,
+    after: Mapping[tuple[str, str], np.ndarray],
+    path: LimitPaths,
+    *,
+    ordered: bool,
+) -> np.ndarray:
+    """Return on which paths a limit is still exceeded once everything is ordered, shape (S, D).
+
+    A service's limits share its pods: those that more of them relieve are left by its pods' need.
+    """
+    limit = path.limit
+    if limit.kind in PODS:
+        pods = after.get((limit.node, "pods"))
+        return saturate & pods if ordered and pods is not None else saturate
+    return after.get(limit.key, saturate)
+
+
+def owner_of(solved: Solved, node: str) -> str:
+    """Return the team that a node declares, '' where none."""
+    topology = solved.estate.topology
+    for kind in (
+        topology.services, topology.databases, topology.externals, topology.pools, topology.limits,
+    ):  # fmt: skip
+        if node in kind:
+            return kind[node].owner or ""
+    return ""
+
+
+def _likeliest_day(solved: Solved, path: LimitPaths) -> str:
+    """Return the day on which most of the paths that pass the hard value do so first."""
+    days = solved.season.end - solved.season.start
+    counts = np.zeros(days + 1)
+    for weight, breach in zip(solved.request.weights, path.breaches, strict=True):
+        counts += weight * np.bincount(breach.day, minlength=days + 1)
+    if not counts[:days].any():
+        return ""
+    return str(solved.request.dates[solved.season.start + int(counts[:days].argmax())])
+
+
+def _event_on(solved: Solved, day: str) -> str:
+    if not day:
+        return ""
+    position = int(np.flatnonzero(solved.request.dates == np.datetime64(day))[0])
+    named = (minutes.root.event[position] for minutes in solved.futures.roots.values())
+    return next((event for event in named if event), "")
+
+
+def _shortfall(path: LimitPaths, weights: np.ndarray) -> dict[str, float]:
+    """Return what is missing on average, over all paths and over those where something is.
+
+    Paths on which no number of units suffices are left out: nothing can be said of how many.
+    """
+    finite = np.isfinite(path.full_peak)
+    missing = np.where(finite, np.maximum(path.full_peak - path.limit.hard, 0.0), 0.0)
+    expected = float(weights @ missing.mean(axis=1))
+    p = probability((missing > 0) & finite, weights)
+    return {"expected_shortfall": expected, "shortfall_if": expected / p if p else 0.0}
+
+
+def _users(solved: Solved, path: LimitPaths, shares: pd.DataFrame) -> tuple[str, ...]:
+    """Return who fills a limit, the largest share first; for a service's pods, who calls it."""
+    limit, topology = path.limit, solved.estate.topology
+    own = shares[(shares["node"] == limit.node) & (shares["limit"] == limit.name)]
+    if len(own):
+        return tuple(own["user"])
+    if limit.node in topology.databases:
+        return tuple(topology.databases[limit.node].used_by)
+    return tuple(topology.calls_of(limit.node))
+
+
+def _reached(
+    users: tuple[str, ...], per_event: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Return by root the share of its events that reach one of the users, by the largest."""
+    shares: dict[str, float] = {}
+    for user in users:
+        for root, calls in per_event.get(user, {}).items():
+            shares[root] = max(shares.get(root, 0.0), min(calls, 1.0))
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _mitigation(node: str, limit: str, remedies: pd.DataFrame) -> str:
+    rows = remedies[(remedies["node"] == node) & (remedies["limit"] == limit)].sort_values("rank")
+    return "; ".join(
+        f"{row['rank']}. {row['remedy']} {row['from']} to {row['to']}"
+        for row in rows.to_dict("records")
+    )
+
+
+def _order_of(node: str, limit: str, kind: str, orders: pd.DataFrame) -> dict[str, Any]:
+    """Return the order that relieves a limit, {} where none does."""
+    if kind in PODS:
+        wanted = [f"config:{node}:replicas.max"]
+    elif kind == "nodes":
+        wanted = [f"nodes:{node}"]
+    elif kind == "storage":
+        wanted = [f"storage:{node}", f"config:{node}:storage"]
+    elif kind in {"quota", "declared", "addresses"}:
+        wanted = [f"quota:{node}", f"limit:{node}"]
+    elif limit == "connections":
+        wanted = ["pool_max", f"db_class:{node}"]
+    else:
+        wanted = [f"db_class:{node}", f"config:{node}:readers"]
+    rows = orders.to_dict("records")
+    for start in wanted:
+        for row in rows:
+            name = str(row["id"])
+            pooled = start == "pool_max" and ":pool_max:" in name and name.endswith(f":{node}")
+            if pooled or name == start or name.startswith((f"{start}:", f"{start} ")):
+                return {str(key): value for key, value in row.items()}
+    return {}
