@@ -16,7 +16,7 @@ from capmodel import documents
 from capmodel.errors import InputError
 from capmodel.history import History
 from capmodel.plan import CapacityModel
-from capmodel.plan.planset import WRITTEN
+from capmodel.plan.plan_files import WRITTEN
 from capmodel.topology import Topology
 
 

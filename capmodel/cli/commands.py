@@ -138,7 +138,7 @@ def plan(
 def _check_out(out: Path) -> None:
     """Refuse a folder that must not be replaced before the work, not after it."""
     from capmodel.documents import check_replaceable  # noqa: PLC0415  pydantic
-    from capmodel.plan.planset import WRITTEN  # noqa: PLC0415  pandas
+    from capmodel.plan.plan_files import WRITTEN  # noqa: PLC0415  pandas
 
     check_replaceable(out, known=WRITTEN)
 

@@ -49,7 +49,8 @@ from capmodel.plan.frames_supply import (
 )
 from capmodel.plan.frames_tripwires import tripwire_frames
 from capmodel.plan.made_from import catalog_record, events_digest
-from capmodel.plan.planset import PlanSet, environment
+from capmodel.plan.plan_files import environment
+from capmodel.plan.planset import PlanSet
 from capmodel.plan.range_seen import beyond_seen
 from capmodel.plan.scenarios import at_peak
 from capmodel.plan.supply import make_supply

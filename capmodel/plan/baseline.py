@@ -11,7 +11,8 @@ from typing import Any
 
 from capmodel.errors import InputError
 from capmodel.plan.freezing import BASELINE_SCHEMA, Baseline, baseline_hash
-from capmodel.plan.planset import PlanSet, read_document
+from capmodel.plan.plan_files import read_document
+from capmodel.plan.planset import PlanSet
 
 __all__ = ["Baseline", "load_baseline", "load_plan_or_baseline"]
 

@@ -6,14 +6,11 @@ It draws and writes through the report and plot layers and computes no capacity 
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
@@ -25,11 +22,11 @@ from capmodel.plan.causes import explained_diff
 from capmodel.plan.changes import changed_inputs, changes_frame, mismatch
 from capmodel.plan.columns import FRAMES, frame_from_json, frame_to_json
 from capmodel.plan.diffs import diff_frames
-from capmodel.plan.frames_callers import nodes_around
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.freezing import Baseline, freeze
 from capmodel.plan.gates import GateResult, apply_gates
-from capmodel.plan.memo import memo_of
+from capmodel.plan.plan_files import SCHEMA, WRITTEN, read_document
+from capmodel.plan.plan_views import PlanViews
 from capmodel.plan.ranking import ranked
 from capmodel.plan.request import as_date
 from capmodel.plan.rules import GateRules
@@ -40,23 +37,14 @@ from capmodel.plan.tripwire_words import tripwire_sentences
 if TYPE_CHECKING:
     from datetime import date
 
-    from matplotlib.axes import Axes
-
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.study import Study
-    from capmodel.plots import Marks
-    from capmodel.report import PageForm
 
-__all__ = ["PlanSet", "load_plan", "read_document"]
-
-WRITTEN: Final = ("plan.json", "review.html", "review.md", "csv")
-"""What :meth:`PlanSet.write` puts into a folder, and all that it may replace there."""
-SCHEMA: Final = "capmodel.plan/1"
-PACKAGES: Final = ("capmodel", "numpy", "pandas", "scipy", "pydantic", "holidays")
+__all__ = ["PlanSet", "load_plan"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PlanSet:
+class PlanSet(PlanViews):
     """The plan of several scenarios and their mixture.
 
     ``frames`` are the results by name (see :meth:`to_frame`), ``meta`` what was asked, ``curves``
@@ -169,12 +157,6 @@ class PlanSet:
         columns = ["step", "factor", "value", "unit", "basis", "source"]
         return factors[columns].reset_index(drop=True)
 
-    @property
-    def _main(self) -> str:
-        """The likeliest scenario: what is shown where one has to be chosen."""
-        ranked = sorted(self.meta["scenarios"], key=lambda s: -float(s["weight"]))
-        return str(ranked[0]["name"])
-
     def stories(self) -> tuple[str, ...]:
         """Return the three likeliest failures, a paragraph each that ends with its register row."""
         return stories_of(self.frames)
@@ -213,13 +195,6 @@ class PlanSet:
                 do="Make the plan again with it.",
             )
         return self.frames[name].copy()
-
-    def to_memo(self, path: str | Path | None = None) -> str:
-        """Return the decision memo as Markdown, and write it where a path is given."""
-        text = memo_of(self.frames, self.meta, plan_hash=self.hash)
-        if path is not None:
-            documents.write_text_atomic(path, text)
-        return text
 
     def sweep(self, multiples: Sequence[float]) -> pd.DataFrame:
         """Return how full each limit is at multiples of today's traffic.
@@ -336,123 +311,6 @@ class PlanSet:
             if "scenario" in frame.columns
         }
 
-    def plot(
-        self,
-        name: str = "limits",
-        *,
-        ax: Axes | None = None,
-        scenario: str | None = None,
-        of: str | None = None,
-    ) -> Axes:
-        """Draw a figure of the plan.
-
-        One of demand, lifts, limits, orders, tripwires, waterfall, tornado and grid.
-        """
-        from capmodel import plots  # noqa: PLC0415  matplotlib only when drawn
-
-        shown = scenario or (MIXTURE if name in {"limits", "waterfall"} else self._main)
-        return plots.plot(name, self.frames, ax=ax, scenario=shown, of=of, marks=self._marks())
-
-    def _marks(self) -> Marks:
-        from capmodel.plots import Marks  # noqa: PLC0415
-
-        return Marks(
-            season_x=self.meta["season_x"],
-            freeze=tuple((f["start"], f["end"]) for f in self.meta["freeze"]),
-            as_of=str(self.meta["as_of"]),
-            axes=tuple(self.meta.get("grid") or ()),
-        )
-
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return the review as one self-contained page, and write it where a path is given."""
-        from capmodel import report  # noqa: PLC0415
-
-        text = report.to_html(
-            self.frames,
-            **self._told(),
-            marks=self._marks(),
-            notes=self.meta["notes"],
-        )
-        if path is not None:
-            documents.write_text_atomic(path, text)
-        return text
-
-    def to_markdown(self, path: str | Path | None = None) -> str:
-        """Return the summary for a pull request or wiki, and write it where a path is given."""
-        from capmodel import report  # noqa: PLC0415
-
-        text = report.to_markdown(
-            self.frames,
-            **self._told(),
-            notes=self.meta["notes"],
-        )
-        if path is not None:
-            documents.write_text_atomic(path, text)
-        return text
-
-    def _told(self) -> dict[str, Any]:
-        """Return what every report of the whole plan takes beside the frames."""
-        return {
-            "title": self.meta["title"],
-            "headline": headline_of(self.frames, self.meta),
-            "provenance": self.provenance(),
-            "scenarios": {s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
-        }
-
-    def to_service_page(
-        self, service: str, path: str | Path | None = None, *, form: PageForm = "md"
-    ) -> str:
-        """Return one page for a service's owner, and write it where a path is given.
-
-        Every number on it stands in a frame of the plan; its key, ``frame.column``, stands beside
-        it (HTML, ``data-key``) or below its table (Markdown).
-
-        Raises
-        ------
-        InputError
-            For a service that the plan does not hold, naming the nearest.
-        """
-        from capmodel import report  # noqa: PLC0415
-
-        text = report.to_service_page(
-            self.frames,
-            service=service,
-            nodes=nodes_around(self.meta["topology"], service),
-            provenance=self.provenance(),
-            scenarios={s["name"]: float(s["weight"]) for s in self.meta["scenarios"]},
-            form=form,
-        )
-        if path is not None:
-            documents.write_text_atomic(path, text)
-        return text
-
-    def to_xlsx(self, path: str | Path) -> None:
-        """Write the plan as a workbook: numbers as numbers, totals beside their sums as formulas.
-
-        Sheets: Summary, Scenarios, Services, Orders, Assumptions, then the cost lines and the
-        waterfall that the totals are sums of. The same plan gives the same bytes.
-
-        Raises
-        ------
-        InputError
-            Where openpyxl is not installed.
-        """
-        from capmodel import report  # noqa: PLC0415
-
-        report.write_xlsx(self.frames, path, **self._told())
-
-    def provenance(self) -> dict[str, str]:
-        """Return what the plan rests on: hash, as-of date, seed, inputs, versions."""
-        inputs = {f"input {name}": digest for name, digest in sorted(self.meta["inputs"].items())}
-        return {
-            "plan hash": self.hash,
-            "as_of": str(self.meta["as_of"]),
-            "seed": str(self.meta["seed"]),
-            "draws per scenario": str(self.meta["draws"]),
-            **inputs,
-            **dict(sorted(self.environment.items())),  # as a saved plan holds it
-        }
-
     def to_json(self) -> str:
         """Return the plan as canonical JSON: the same plan gives the same bytes."""
         body = self._body()
@@ -564,18 +422,6 @@ class PlanSet:
             environment=data["environment"],
         )
 
-    def __repr__(self) -> str:
-        return self.headline()
-
-    def _repr_html_(self) -> str:
-        from html import escape  # noqa: PLC0415
-
-        lines = "".join(f"<p>{escape(line)}</p>" for line in headline_of(self.frames, self.meta))
-        limits = self.frames["limits"]
-        shown = limits[limits["scenario"] == MIXTURE].head(20)
-        columns = ["node", "limit", "utilization_p50", "p_saturate", "first_hard_breach", "status"]
-        return lines + str(shown[columns].to_html(index=False))
-
 
 def _plan_of(old: PlanSet | Baseline) -> PlanSet:
     return old.plan if isinstance(old, Baseline) else old
@@ -584,24 +430,3 @@ def _plan_of(old: PlanSet | Baseline) -> PlanSet:
 def load_plan(path: str | Path) -> PlanSet:
     """Read a saved plan, see :meth:`PlanSet.load`."""
     return PlanSet.load(path)
-
-
-def read_document(
-    path: str | Path, *, expected: str = "a saved plan", do: str = "Name a plan.json."
-) -> dict[str, Any]:
-    """Return the mapping that a JSON file holds."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError.of(str(path), got=str(error), expected=expected, do=do) from error
-    if not isinstance(data, dict):
-        raise InputError.of(
-            str(path), got=f"a JSON {type(data).__name__}, schema None", expected=expected, do=do
-        )
-    return data
-
-
-def environment() -> dict[str, str]:
-    """Return the versions that a plan was made with."""
-    found = {name: version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found}
