@@ -82,12 +82,7 @@ def assemble(solved: Solved, *, solve: Solve) -> PlanSet:
     limits = _with_remedies(limits_frame(solved, beyond), remedies)
     event_hour = event_hour_frame(at_peak(solved), supply)
     frames = {
-        "demand": demand_frame(solved),
-        "fan": fan_frame(solved),
-        "yoy": yoy_frame(solved),
-        "calendar_yoy": calendar,
-        "lifts": lifts_frame(solved),
-        "fits": fits_frame(solved),
+        **_learnt(solved, calendar),
         "limits": limits,
         "ladder": ladder_frame(limits, remedies, ordered["orders"]),
         "shares": shares_frame(solved),
@@ -121,6 +116,18 @@ def assemble(solved: Solved, *, solve: Solve) -> PlanSet:
         curves=_curves(solved),
         environment=environment(),
     )
+
+
+def _learnt(solved: Solved, calendar: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the demand that is expected, and what it was learnt from."""
+    return {
+        "demand": demand_frame(solved),
+        "fan": fan_frame(solved),
+        "yoy": yoy_frame(solved),
+        "calendar_yoy": calendar,
+        "lifts": lifts_frame(solved),
+        "fits": fits_frame(solved),
+    }
 
 
 def _judged(

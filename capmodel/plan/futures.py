@@ -28,7 +28,7 @@ from capmodel.demand.widening import widened
 from capmodel.errors import InputError, Problem
 from capmodel.peaks import is_event_day
 from capmodel.plan.own_forecasts import OwnForecast, judge_own
-from capmodel.plan.scenarios import assume, cores_of, mix_of
+from capmodel.plan.scenarios import Assumed, assume, cores_of, mix_of
 from capmodel.scenario import (
     Added,
     Scenario,
@@ -129,38 +129,52 @@ def make_futures(
     joint = joint_roots(_sharing_groups(fit), weights)
     minutes = _continued(_Minutes(fit, event_days, request.seed, joint), drawn)
     remainder = _remainders(fit, request, weights)
-    loads = []
-    for one, factor in zip(assumed, factors, strict=True):
-        scenario, made = one.scenario, {}
-        for name, path in paths.items():
-            added = one.added.get(name)
-            lifted = with_added(with_window_lifts(path, scenario), added, factor[name])
-            made[name] = minutes.of(lifted, factor[name], added)
-        mix = mix_of(scenario, request.dates)
-        loads.append(
-            Loads(
-                dates=request.dates,
-                roots=made,
-                factor={
-                    name: _with_stated_peak(factor[name], made[name], scenario, request)
-                    for name in made
-                },
-                weights=carried.under(mix) if mix else weights,
-                remainder=remainder,
-                cores_x=cores_of(scenario, fit.topology, request.dates),
-            )
-        )
+    loads = tuple(
+        _load_under(one, factor, paths, request, minutes=minutes, carried=carried,
+                    weights=weights, remainder=remainder)
+        for one, factor in zip(assumed, factors, strict=True)
+    )  # fmt: skip
     roots = {name: minutes.of(path, factors[0][name]) for name, path in paths.items()}
     return Futures(
         roots=roots,
         scenarios=request.scenarios,
-        loads=tuple(loads),
+        loads=loads,
         calls=carried.calls,
         larger=larger,
         own=own,
         event_days=event_days,
         findings=findings,
         factors=tuple(factors),
+    )
+
+
+def _load_under(  # noqa: PLR0913  what all scenarios share, by name
+    assumed: Assumed,
+    factor: Mapping[str, np.ndarray],
+    paths: Mapping[str, RootPaths],
+    request: PlanRequest,
+    *,
+    minutes: _Minutes,
+    carried: _Carried,
+    weights: Mapping[str, Weights],
+    remainder: Mapping[str, np.ndarray],
+) -> Loads:
+    """Return the load of every node under one scenario."""
+    scenario, made = assumed.scenario, {}
+    for name, path in paths.items():
+        added = assumed.added.get(name)
+        lifted = with_added(with_window_lifts(path, scenario), added, factor[name])
+        made[name] = minutes.of(lifted, factor[name], added)
+    mix = mix_of(scenario, request.dates)
+    return Loads(
+        dates=request.dates,
+        roots=made,
+        factor={
+            name: _with_stated_peak(factor[name], made[name], scenario, request) for name in made
+        },
+        weights=carried.under(mix) if mix else weights,
+        remainder=remainder,
+        cores_x=cores_of(scenario, carried.fit.topology, request.dates),
     )
 
 

@@ -177,17 +177,13 @@ class PlanRequest:
         catalog = setting.catalog if setting.catalog is not None else Catalog.builtin()
         orders = setting.orders if setting.orders is not None else OrdersPolicy()
         quotas = setting.quotas if setting.quotas is not None else Quotas.builtin(catalog.region)
-        given = _listed(setting.recommendations)
         problems = [
             *_date_problems(fit, horizon, listed),
             *_as_of_problems(made, horizon),
             *_number_problems(sampling),
-            *_part_problems(setting.also),
             *_catalog_problems(fit.topology, catalog),
             *_quota_problems(fit.topology, quotas),
-            *_unit_usd_problems(fit.topology),
-            *_workload_problems(fit.topology, setting.workloads or {}),
-            *_recommendation_problems(given),
+            *_setting_problems(fit.topology, setting),
             *purchase_problems(purchase, fit, catalog, orders=orders, start=horizon.start),
         ]
         if problems:
@@ -210,7 +206,7 @@ class PlanRequest:
             overlays=setting.overlays,
             title=setting.title,
             also=setting.parts | ({"summary"} if sweep is not None else frozenset()),
-            recommendations=given,
+            recommendations=_listed(setting.recommendations),
             workloads=setting.workloads or {},
             ledger=setting.ledger if setting.ledger is not None else Ledger(),
             purchase=purchase,
@@ -297,6 +293,16 @@ def _catalog_problems(topology: Topology, catalog: Catalog) -> list[Problem]:
         except InputError as error:
             problems += error.problems
     return problems
+
+
+def _setting_problems(topology: Topology, setting: Setting) -> list[Problem]:
+    """Return what is wrong with parts, priced units, workloads and recommendations."""
+    return [
+        *_part_problems(setting.also),
+        *_unit_usd_problems(topology),
+        *_workload_problems(topology, setting.workloads or {}),
+        *_recommendation_problems(_listed(setting.recommendations)),
+    ]
 
 
 def _quota_problems(topology: Topology, quotas: Quotas) -> list[Problem]:

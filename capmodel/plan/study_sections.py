@@ -25,6 +25,8 @@ __all__ = [
 
 
 class Spec(BaseModel):
+    """A section: frozen, and strict about its fields."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
     )
