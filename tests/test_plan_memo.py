@@ -63,7 +63,7 @@ def test_least_regret_is_told_with_both_costs(plans: PlanSet) -> None:
 def test_without_a_price_there_is_no_regret_and_the_memo_says_so() -> None:
     memo = one_pool().plan(SCENARIOS, draws=100, **DATES).to_memo()
     assert "No least regret" in part(memo, "Options")
-    assert "ask for them with `also`" in part(memo, "What would change our mind")
+    assert "ask for it with `also: [tornado]`" in part(memo, "What would change our mind")
 
 
 def test_risk_stands_before_and_after(plans: PlanSet) -> None:
@@ -75,7 +75,10 @@ def test_risk_stands_before_and_after(plans: PlanSet) -> None:
 def test_what_moves_most_and_what_to_measure_first(plans: PlanSet) -> None:
     text = part(plans.to_memo(), "What would change our mind")
     tornado = plans.to_frame("tornado")
-    assert text.strip().startswith(f"- {tornado['input'].iloc[0]}")
+    # A declared estate tells nothing by a later look: its order is sized at once.
+    first, second, *_ = text.strip().splitlines()
+    assert first == "- Orders sized at once, at full risk: 1; the plan says why."
+    assert second.startswith(f"- {tornado['input'].iloc[0]}")
     best = tornado.dropna(subset=["saves_usd"]).sort_values("saves_usd", ascending=False).iloc[0]
     assert f"Worth knowing first: {best['input']}" in text
     assert f"{best['saves_usd']:,.2f} USD less" in text

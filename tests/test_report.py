@@ -204,8 +204,8 @@ def test_provenance_and_notes_are_complete(page):
 
 
 def test_figures_have_alternative_text(html):
-    assert html.count("<svg ") == 7
-    assert html.count('role="img" aria-label="') == 7
+    assert html.count("<svg ") == 8
+    assert html.count('role="img" aria-label="') == 8
     assert "Ladder of limits: core-db connections binds first, at 2.39× today" in html
     assert "highest on 2026-11-30 with P50 6,324" in html
 

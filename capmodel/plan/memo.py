@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.stories import stories_of
+from capmodel.plan.tripwire_words import tripwire_sentences
 from capmodel.plots.labels import humanize
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ OPTIONS: Final = 4
 """Limits whose options are shown."""
 RISKS: Final = 8
 INPUTS: Final = 5
-TRIPWIRES: Final = 8
 TEAMS: Final = 10
 PICKED: Final = ("today", "plan", "last peak x 1.3")
 """Options that are shown even where nothing chooses them."""
@@ -194,22 +194,19 @@ def _rests_on(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> li
 
 
 def _change(frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the tripwires and the inputs on which the most money hangs, where there are any."""
-    lines: list[str] = []
-    wires = frames.get("tripwires")
-    if wires is not None and len(wires):
-        columns = [c for c in wires.columns if c != "scenario"][:7]
-        rows = [
-            tuple(_cell(r[c]) for c in columns) for r in wires.head(TRIPWIRES).to_dict("records")
-        ]
-        heads = [humanize(column) for column in columns]
-        lines += [*_table(heads, rows), *_rest(len(wires), TRIPWIRES, "tripwires")]
+    """Return the wires to watch and the inputs on which the most money hangs."""
+    wires = frames["tripwires"]
+    waiting = wires[wires["order"].isin(wires.loc[wires["step"] > 0, "order"])]
+    at_once = wires["order"].nunique() - waiting["order"].nunique()
+    lines = [f"- {_plain(said)}" for said in tripwire_sentences(waiting)] if len(waiting) else []
+    if at_once:
+        which = "Other orders" if lines else "Orders"
+        lines.append(f"- {which} sized at once, at full risk: {at_once}; the plan says why.")
     tornado = frames.get("tornado")
-    if tornado is not None and len(tornado):
-        lines += [""] if lines else []
-        lines += [_swing(row) for row in tornado.head(INPUTS).to_dict("records")]
-        lines += _worth_measuring(tornado)
-    return lines or ["No tripwire and no tornado in this plan; ask for them with `also`."]
+    if tornado is None or tornado.empty:
+        return [*lines, "- Which input moves the plan most: ask for it with `also: [tornado]`."]
+    lines += [_swing(row) for row in tornado.head(INPUTS).to_dict("records")]
+    return [*lines, *_worth_measuring(tornado)]
 
 
 def _swing(row: Mapping[Any, Any]) -> str:
@@ -251,7 +248,8 @@ def _due(row: Mapping[Any, Any]) -> str:
 
 
 def _rest(total: int, shown: int, what: str) -> list[str]:
-    return ["", f"{total - shown} more {what} in the plan."] if total > shown else []
+    rest = total - shown
+    return ["", f"{rest} more {what if rest > 1 else what[:-1]} in the plan."] if rest > 0 else []
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
