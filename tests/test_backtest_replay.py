@@ -203,6 +203,7 @@ def test_hours_that_were_not_measured_are_counted_and_not_judged(tmp_path):
     assert "4 hours were not measured" in found.headline()
 
 
+@pytest.mark.slow
 def test_a_season_moves_with_its_event(shop_study):
     history, _ = shop_study.read_history()
     events = shop_study.make_events(2023)
@@ -275,6 +276,7 @@ def test_frames_are_named(world):
         found.to_frame("provide")
 
 
+@pytest.mark.slow
 def test_the_command_prints_headline_and_frames(world, capsys):
     study, found = world
     folder = study._path.parent

@@ -47,6 +47,7 @@ def by_hand(made: Estate, load: Loads, day: int) -> tuple[Estate, Loads]:
 
 
 @given(api=ratios, underwriting=ratios)
+@pytest.mark.slow
 def test_every_answer_is_that_of_its_own_day(api: list[float], underwriting: list[float]) -> None:
     made, load = dated(api, underwriting)
     answers: list[Any] = [

@@ -431,6 +431,7 @@ def test_each_faulty_line_of_a_bill_is_named(
     assert "bill.csv:2" in found
 
 
+@pytest.mark.slow
 def test_an_offer_is_read_line_by_line(tmp_path: Path, catalog: Catalog) -> None:
     filler = [aws.node(price="9.1", Operating_System="Windows")] * 8_000
     path = aws.offer_csv(tmp_path, *filler, aws.node())

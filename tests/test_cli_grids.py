@@ -59,6 +59,7 @@ def test_every_form_holds_the_same_rows(run: Run, study: Path) -> None:
     assert frame["p_any_tier_0"].is_monotonic_increasing or frame["p_any_tier_0"][2] > 0.8
 
 
+@pytest.mark.slow
 def test_a_grid_writes_its_review(run: Run, study: Path, tmp_path: Path) -> None:
     done = run("plan", study, "--grid", "growth=1,1.5", "--grid", "lift=1,1.2", "--out",
                tmp_path / "review")  # fmt: skip

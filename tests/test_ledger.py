@@ -128,6 +128,7 @@ def planted(true_sd: float, *, seasons: int, histories: int) -> tuple[np.ndarray
 
 
 @pytest.mark.parametrize("seasons", [4, 6])
+@pytest.mark.slow
 def test_wild_seasons_bring_the_p90_back_to_nominal(seasons: int) -> None:
     held, alone = planted(0.20, seasons=seasons, histories=1000)
     low, high = (float(x) for x in binomial_interval(held.sum(), len(held)))

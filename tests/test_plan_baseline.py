@@ -48,6 +48,7 @@ def problem_of(call) -> Problem:
     return problem
 
 
+@pytest.mark.slow
 def test_a_baseline_holds_the_plan_its_hash_and_the_day(plans, frozen):
     baseline = cm.load_baseline(frozen)
     assert baseline.plan.to_json() == plans.to_json()
@@ -119,6 +120,7 @@ def test_a_freeze_is_not_overwritten(plans, frozen):
     assert frozen.read_text(encoding="utf-8") == before
 
 
+@pytest.mark.slow
 def test_the_command_freezes_and_prints_the_hash(plans, saved, tmp_path, capsys):
     run = runner(capsys, "freeze")
     out = tmp_path / "baseline.json"

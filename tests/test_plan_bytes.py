@@ -68,6 +68,7 @@ def hash_with(rows: pd.DataFrame, source: Path, folder: Path) -> str:
     return Study.read(folder / "study.yaml").plan().hash
 
 
+@pytest.mark.slow
 def test_the_order_of_price_rows_does_not_matter_and_a_cent_does(tmp_path):
     def hash_of(prices: str) -> str:
         (tmp_path / "prices.csv").write_text(prices, encoding="utf-8")

@@ -105,6 +105,7 @@ def test_the_inputs_that_differ_are_named_with_both_values(old, three_plan):
         ({"title": "Another"}, None),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_one_changed_field_is_one_input(folder, old, overrides, name):
     new = changed(folder, "one", **overrides).plan()
     assert [c.name for c in changed_inputs(old, new)] == ([name] if name else [])
@@ -212,6 +213,7 @@ def test_a_study_that_does_not_give_the_plan_is_refused(folder, old, three_plan)
     assert problem.do == "Name NEW's own study, or plan it again first."
 
 
+@pytest.mark.slow
 def test_a_changed_history_is_the_remainder(old, three, three_plan):
     """What remains with every other input as before is the history's."""
     limits = old.frames["limits"].copy()

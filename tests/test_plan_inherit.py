@@ -199,6 +199,7 @@ mappings = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
 
 @given(parent=mappings, child=mappings)
+@pytest.mark.slow
 def test_merging_keeps_the_child_and_nothing_else_is_lost(
     parent: dict[str, Any], child: dict[str, Any]
 ) -> None:

@@ -54,6 +54,7 @@ def alone(fit: CapacityFit, scenario: cm.Scenario) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_each_row_is_the_plan_of_that_scenario_alone(fit: CapacityFit, plans: PlanSet) -> None:
     summary = plans.summary()
     sweep = cm.grid(BASE, growth=[1.1, 1.25, 1.5], lift=[1.0, 1.3])

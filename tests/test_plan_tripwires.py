@@ -31,6 +31,8 @@ from capmodel.plan.run_rates import RunRate, Window, run_rate, says_nothing, win
 from capmodel.plan.tripwire_rows import Wired
 from capmodel.plan.tripwire_words import tripwire_sentences
 
+pytestmark = pytest.mark.slow
+
 FULL = "sized one-shot at full risk"
 
 
@@ -121,6 +123,7 @@ def test_sentences_say_what_to_read_when_and_what_it_costs(shop_plans: PlanSet) 
     assert all(FULL in sentence for sentence in rest)
 
 
+@pytest.mark.slow
 def test_a_loaded_plan_answers_the_same(shop_plans: PlanSet, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     shop_plans.save(path)

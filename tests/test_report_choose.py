@@ -34,6 +34,7 @@ def markdown(frames: dict[str, pd.DataFrame]) -> str:
     )
 
 
+@pytest.mark.slow
 def test_the_register_shows_what_may_saturate_and_who_owns_it(frames) -> None:
     shown = markdown(frames).split("**Risk register, the likeliest first**")[1].split("**")[0]
     assert "core-db:connections" in shown
@@ -44,6 +45,7 @@ def test_the_register_shows_what_may_saturate_and_who_owns_it(frames) -> None:
     assert "Risk register, the likeliest first" in page(frames)
 
 
+@pytest.mark.slow
 def test_a_register_of_calm_limits_says_so(frames) -> None:
     calm = frames | {"register": frames["register"].assign(p_saturate=0.0)}
     assert "no drawn season passes any hard limit" in page(calm)
@@ -58,11 +60,13 @@ def test_the_summary_says_whose_peaks_and_which_weights(frames) -> None:
     assert "all weigh the same" not in markdown(stated)
 
 
+@pytest.mark.slow
 def test_a_grid_is_drawn_where_there_are_axes(frames) -> None:
     assert "Season's cost over the grid" in page(frames, AXES)
     assert "Season's cost over the grid" not in page(frames)
 
 
+@pytest.mark.slow
 def test_the_tornado_is_drawn_and_told_in_words(frames) -> None:
     text = page(frames)
     assert (
@@ -72,6 +76,7 @@ def test_the_tornado_is_drawn_and_told_in_words(frames) -> None:
     assert "Inputs moved one by one" in text
 
 
+@pytest.mark.slow
 def test_without_these_frames_nothing_is_said(frames) -> None:
     bare = {k: v for k, v in frames.items() if k not in {"register", "summary", "tornado"}}
     text = page(bare)

@@ -160,6 +160,7 @@ def test_a11_the_bureau_was_named_first_and_ran_short_first(result):
     assert (first["short_minutes"], first["short_from"]) == (1.0, PEAK_AT)
 
 
+@pytest.mark.slow
 def test_a11_every_format_tells_the_same(result, tmp_path):
     markdown = result.to_markdown(tmp_path / "retro.md")
     assert (
