@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY ?= data/fixtures/shop/study.yaml
 QUICK := not slow and not server and not real
+# Two processes; the tests of a file stay together, with what they share.
+TWO := -n 2 --dist loadfile
 
 # Small matrices: one thread per process is as fast on a quiet machine and far faster on a busy one.
 export OMP_NUM_THREADS := 1
@@ -36,7 +38,7 @@ plan: $(VENV)/.capmodel-run
 	@echo "Open review/review.html in a browser."
 
 test: $(VENV)/.capmodel-dev
-	$(BIN)/python -m pytest -q -m "$(QUICK)"
+	$(BIN)/python -m pytest -q $(TWO) -m "$(QUICK)"
 
 check-fast: $(VENV)/.capmodel-dev
 	$(BIN)/ruff format --check .
@@ -55,7 +57,7 @@ doctests: $(VENV)/.capmodel-dev
 	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob=README.md capmodel README.md
 
 test-all: $(VENV)/.capmodel-dev
-	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q $(TWO) --durations=10
 
 benchmark: $(VENV)/.capmodel-run
 	$(BIN)/python benchmarks/study.py

@@ -242,3 +242,21 @@ def test_twelve_callers_of_one_database(bench: ModuleType) -> None:
     assert wrong.mean() > 0.012
     loose = bench.planted_p98(sd=0.25, correlation=0.0)
     assert bench.sum_errors(0, sd=0.25, correlation=0.0, truth=loose)[1] > 0.3
+
+
+@pytest.mark.parametrize(("risk", "size"), [(0.02, 8.0), (0.10, 8.0), (0.25, 7.0), (0.80, 6.0)])
+def test_needs_that_take_few_values_are_sized_by_what_exceeds_them(risk, size):
+    """A quarter needs 6, 55 % need 7, a fifth 8: below 20 % only 8 will do, below 75 % only 7."""
+    needs = np.repeat(np.array([6.0, 7.0, 8.0])[:, None], 1000, axis=1)[None]
+    found = union_sizes(needs, np.array([0.25, 0.55, 0.20]), risk)
+    assert found.sizes[0] == size
+
+
+@given(
+    values=st.lists(st.integers(1, 6), min_size=100, max_size=300),
+    risk=st.floats(0.02, 0.5),
+)
+def test_whole_needs_are_exceeded_within_the_risk_on_the_draws_themselves(values, risk):
+    need = np.array(values, dtype=float)[None, None, :]
+    found = union_sizes(need, np.ones(1), risk)
+    assert (need > found.sizes[0]).mean() <= risk + 1 / len(values)

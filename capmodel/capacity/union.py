@@ -230,11 +230,11 @@ class _Tail:
         return np.asarray(np.where(over, np.where(np.isinf(x), np.inf, tail), body))
 
     def size(self, score: float) -> float:
-        """Return the smallest value with at most that exceedance."""
+        """Return the largest value with at most that score: what is above it has a larger one."""
         if score >= 0 or not np.isfinite(self.start):
             return self.start + max(score, 0.0) * self.excess
-        at = int(np.argmax(self.above <= TAIL * np.exp(-score) + _NOISE))
-        return float(self.values[at])
+        within = self.score(self.values) <= score + _NOISE
+        return float(self.values[within].max(initial=self.values[0]))
 
 
 def _tail(need: np.ndarray, weights: np.ndarray) -> _Tail:
