@@ -12,6 +12,7 @@ import yaml
 
 from capmodel.cli import main
 from capmodel.cli.commands import capmodel
+from capmodel.plan import Study
 from capmodel.topology import Topology
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ def readme(repo: Path) -> str:
 
 def blocks(readme: str, language: str) -> list[str]:
     return [text for found, text in FENCE.findall(readme) if found == language]
+
+
+def yaml_block(readme: str, first: str) -> str:
+    """Return the YAML block that begins with a word."""
+    (found,) = (text for text in blocks(readme, "yaml") if text.startswith(first))
+    return found
 
 
 @pytest.mark.slow
@@ -73,7 +80,7 @@ def test_the_small_study_prints_what_is_shown(
     readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    topology, study, _ = blocks(readme, "yaml")
+    topology, study = (yaml_block(readme, "drivers:"), yaml_block(readme, "business_tz:"))
     (tmp_path / "topology.yaml").write_text(topology, encoding="utf-8")
     (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -96,9 +103,42 @@ def test_the_small_study_prints_what_is_shown(
 
 
 def test_what_more_can_be_declared_is_a_topology(readme: str) -> None:
-    topology, _, more = (yaml.safe_load(text) for text in blocks(readme, "yaml"))
+    topology, more = (
+        yaml.safe_load(yaml_block(readme, first)) for first in ("drivers:", "services:")
+    )
     made = Topology.model_validate({**topology, **more})
     assert made.limits["vcpus"].per_node == {"general": "vcpus"}
+
+
+def test_what_composes_is_a_study(readme: str, tmp_path: Path) -> None:
+    """The block replaces the small study's scenarios, and joins its orders and purchase."""
+    study = yaml.safe_load(yaml_block(readme, "business_tz:"))
+    more = yaml.safe_load(yaml_block(readme, "scenarios:"))
+    more["scenarios"]["base"] |= study["scenarios"]["base"] | {"growth_yoy_x": {}}
+    more["scenarios"]["push"]["onboarding"][0]["start"] = study["horizon"]["start"]
+    text = yaml.safe_dump({**study, **more, "draws": 100}, sort_keys=False)
+    (tmp_path / "topology.yaml").write_text(yaml_block(readme, "drivers:"), encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    plans = Study.read(tmp_path / "study.yaml").plan()
+    changes = plans.to_frame("changes")
+    assert set(changes["stage"]) >= {"additive", "mix", "cores"}
+    assert not plans.to_frame("commitments").empty
+    states = plans.to_frame("orders").set_index("id")["state"]
+    assert states["nodes:general"] == "requested"
+
+
+def test_the_gates_judge_the_shop(readme: str, shop_plans: PlanSet, tmp_path: Path) -> None:
+    (tmp_path / "gates.yaml").write_text(yaml_block(readme, "gates:"), encoding="utf-8")
+    result = shop_plans.gate(tmp_path / "gates.yaml", baseline=shop_plans)
+    assert result.to_frame().set_index("gate")["result"].to_dict() == {
+        "season cost": "PASS", "tier 0": "PASS", "risk": "PASS", "database": "WAIVED",
+        "age of prices": "PASS", "age of history": "PASS",
+    }  # fmt: skip
+
+
+def test_the_tripwires_are_the_shop_s(readme: str, shop_plans: PlanSet) -> None:
+    (block,) = (b for b in blocks(readme, "text") if b.startswith("$ capmodel tripwires"))
+    assert block.splitlines()[1] == shop_plans.tripwire_headline().splitlines()[0]
 
 
 def test_every_command_is_listed(readme: str) -> None:
