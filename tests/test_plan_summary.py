@@ -146,7 +146,7 @@ def test_a_scenarios_own_price_and_efficiency_are_in_its_row_and_no_other() -> N
     per_node = rows["usd_plan"].iloc[0] / Decimal(int(rows["nodes_plan"].iloc[0]))
     assert per_node == Decimal("57.60")  # 46.08 x (1 + 1.5) / 2
     growth = rows.loc["growth of checkouts"]
-    assert growth["usd_high"] == per_node * Decimal(int(growth["nodes_high"]))
+    assert growth["usd_high"] == per_node * Decimal(str(growth["nodes_high"]))
 
 
 def test_stated_probabilities_weigh_the_mixture() -> None:
