@@ -154,7 +154,7 @@ def test_seasons_of_the_shops_own_model_exceed_the_revised_p99_as_promised(
     from capmodel.retro.tracking import fans_of
 
     solved: dict[str, Any] = {}
-    monkeypatch.setattr(make, "assemble", lambda one: solved.setdefault("paths", one))
+    monkeypatch.setattr(make, "assemble", lambda one, **_: solved.setdefault("paths", one))
     overrides = {"seed": "99", "also": "[]"}  # other luck than the plan's own
     Study.read(shop_study._path, overrides=overrides).plan(shop_fit)
     planned = planned_of(shop_plans)
