@@ -152,6 +152,15 @@ def test_nothing_after_the_cut_moves_a_plan(world, tmp_path):
     assert again.plans["plan, 2 weeks before"].hash != found.plans["plan, 2 weeks before"].hash
 
 
+def test_a_level_that_is_declared_today_is_not_known_then(world, tmp_path):
+    _, found = world
+    told = WORLD.replace("orders: {}", "orders: {today_per_min: 99999, sigma_log: 0.5}", 1)
+    again = cm.replay(written(tmp_path, rows("2025-04-10 20:00"), told))
+    for name, plan in found.plans.items():
+        same = again.plans[name].to_frame("orders")
+        pd.testing.assert_frame_equal(plan.to_frame("orders"), same)
+
+
 def test_orders_that_are_too_late_are_not_in_place(world):
     """The bureau takes 20 days, so two weeks before the season nobody can raise it."""
     _, found = world

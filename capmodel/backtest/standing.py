@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Recorded",
+    "as_learnt",
     "changed",
     "ordered",
     "recorded",
@@ -150,6 +151,20 @@ def without(topology: Topology, names: Sequence[str]) -> Topology:
     data["limits"] = {
         n: kept for n, spec in data["limits"].items() if (kept := _unfilled(spec, gone))
     }
+    return type(topology).model_validate(data)
+
+
+def as_learnt(topology: Topology, history: History) -> Topology:
+    """Return the topology without declared levels of today, where the history has the demand.
+
+    A level that is declared now was not known before a past season.
+    """
+    data = topology.model_dump(by_alias=True)
+    told = {n for n in history.services if {"per_min", "rps"} & set(history.measured(n))}
+    for name in data["drivers"].keys() & told:
+        data["drivers"][name] |= {"today_per_min": None, "sigma_log": 0.0}
+    for name in data["services"].keys() & told:
+        data["services"][name]["today_rps"] = None
     return type(topology).model_validate(data)
 
 
