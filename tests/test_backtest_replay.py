@@ -296,6 +296,8 @@ def test_orders_that_a_study_declares_stand_in_the_plan_and_change_no_topology(b
         orders = plan.to_frame("orders").set_index("id")
         assert orders.loc[["keep", "ask"], "to"].tolist() == ["", ""]
         assert not set(plan.to_frame("release")["order"]) & {"keep", "ask"}
+        wires = plan.to_frame("tripwires")
+        assert wires.loc[wires["order"] == "keep", "step"].tolist() == [0]
         made = next(p for p in bounded.provided if p.name == name).topology
         asked = orders["to"].get("nodes:general")
         assert made.pools["general"].today == int(asked or 12)
