@@ -152,6 +152,15 @@ def test_nothing_after_the_cut_moves_a_plan(world, tmp_path):
     assert again.plans["plan, 2 weeks before"].hash != found.plans["plan, 2 weeks before"].hash
 
 
+def test_a_level_that_is_declared_today_is_not_known_then(world, tmp_path):
+    _, found = world
+    told = WORLD.replace("orders: {}", "orders: {today_per_min: 99999, sigma_log: 0.5}", 1)
+    again = cm.replay(written(tmp_path, rows("2025-04-10 20:00"), told))
+    for name, plan in found.plans.items():
+        same = again.plans[name].to_frame("orders")
+        pd.testing.assert_frame_equal(plan.to_frame("orders"), same)
+
+
 def test_orders_that_are_too_late_are_not_in_place(world):
     """The bureau takes 20 days, so two weeks before the season nobody can raise it."""
     _, found = world
@@ -223,6 +232,95 @@ def test_services_that_were_not_born_are_left_out_with_what_only_they_called(sho
     assert "credit-bureau" not in fewer.externals
     assert "underwriting" not in fewer.databases["core-db"].used_by
     assert set(topology.services) - set(fewer.services) == {"underwriting"}
+
+
+LIMITS = """\
+limits:
+  gateway: {unit: connections, hard: 120, per_request: {api: 1, newborn: 1},
+            per_node: {general: 0.5, fresh: 2}}
+  theirs: {unit: connections, hard: 10, per_pod: {newborn: 1}}
+"""
+NEWBORN = """\
+  newborn:
+    pool: fresh
+    pod: {cpu_cores: 1, memory_gib: 1}
+    usage: {cpu_cores: {per_pod: 0, per_request: 0.1}}
+externals:"""
+
+
+def test_limits_and_pools_of_the_unborn_are_left_out_too(tmp_path):
+    path = tmp_path / "topology.yaml"
+    pools = "  fresh: {types: [m6i.xlarge], zones: 1, today: 3}\npolicy:"
+    world = WORLD.replace("externals:", NEWBORN).replace("policy:", pools)
+    path.write_text(world + LIMITS, encoding="utf-8")
+    fewer = without(cm.Topology.read(path), ["newborn"])
+    assert set(fewer.pools) == {"general"}
+    assert set(fewer.limits) == {"gateway"}
+    assert dict(fewer.limits["gateway"].per_request) == {"api": 1}
+    assert dict(fewer.limits["gateway"].per_node) == {"general": 0.5}
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory) -> Replay:
+    """The same world with an autoscaler's bound, a declared limit, and orders of the user's own."""
+    world = WORLD.replace("{min: 2, today: 12}", "{min: 2, max: 20, today: 12}")
+    world += "limits:\n  gateway: {unit: connections, hard: 120, per_request: {api: 1}}\n"
+    declared = """declared: [
+      {id: keep, rule: ec2_reservation, item: general, action: reserve, count: 8, vcpu: 32},
+      {id: ask, rule: quota, item: bureau, action: ask the bureau}]"""
+    study = STUDY.replace("orders: {", f"orders: {{{declared}, ")
+    folder = tmp_path_factory.mktemp("bounded")
+    return cm.replay(written(folder, rows("2025-04-10 20:00"), world, study))
+
+
+def test_perfect_foresight_raises_every_bound_that_is_raised_by_asking(bounded):
+    """300 api/s at 60 % of a core are 50 pods; 300 connections within 85 % are 353."""
+    best = next(p for p in bounded.provided if p.name == "perfect foresight")
+    assert best.topology.services["api"].replicas.max == 50
+    assert best.topology.limits["gateway"].hard == 353.0
+    assert best.shortfall.minutes_short == best.shortfall.minutes_over_policy == 0.0
+
+
+def test_the_rule_raises_every_bound_by_last_seasons_peak(bounded):
+    history = rows("2025-04-10 20:00")
+    april = history["time"].between("2024-04-03", "2024-05-03", inclusive="left")
+    peak = history.loc[april, "per_min"].max() / 60 * 2  # api/s
+    rule = next(p for p in bounded.provided if p.name == "last peak x 1.3")
+    assert rule.topology.limits["gateway"].hard == math.ceil(peak * 1.3)
+    pods = math.ceil(peak * 0.1 / 0.6)  # 60 % of a core each
+    assert rule.topology.services["api"].replicas.max == math.ceil(pods * 1.3)
+
+
+def test_orders_that_a_study_declares_stand_in_the_plan_and_change_no_topology(bounded):
+    for name, plan in bounded.plans.items():
+        orders = plan.to_frame("orders").set_index("id")
+        assert orders.loc[["keep", "ask"], "to"].tolist() == ["", ""]
+        assert not set(plan.to_frame("release")["order"]) & {"keep", "ask"}
+        wires = plan.to_frame("tripwires")
+        assert wires.loc[wires["order"] == "keep", "step"].tolist() == [0]
+        made = next(p for p in bounded.provided if p.name == name).topology
+        asked = orders["to"].get("nodes:general")
+        assert made.pools["general"].today == int(asked or 12)
+
+
+def test_a_season_over_new_year_moves_with_its_event_in_january(tmp_path):
+    study = STUDY.replace("{start: 2026-04-01, end: 2026-05-01}",
+                          "{start: 2026-12-15, end: 2027-01-15}")  # fmt: skip
+    study = study.replace("end: 2026-06-01}", "end: 2027-02-01}")
+    sales = "".join(f"{{name: sale, start: {day}}}, " for day in
+                    ("2025-01-06", "2026-01-05", "2027-01-04"))  # fmt: skip
+    study = study.replace("{calendar: none}", f"{{calendar: none, add: [{sales}]}}")
+    study = study.replace("orders: {", "orders: {in_place: {event: sale, days_before: 7}, ")
+    read = written(tmp_path, rows(), study=study)
+    days = pd.date_range("2023-06-01", "2026-06-01", freq="h", tz="UTC", inclusive="left")
+    history = cm.History.from_frame(
+        pd.DataFrame({"service": "orders", "time": days, "per_min": 60.0}), business_tz="UTC"
+    )
+    found = past_season(read, history, read.make_events(2023))
+    # 2027-01-04 and 2026-01-05 are 364 days apart, 2025-01-06 another 364.
+    assert (found.year, found.shift_days) == (2025, 364)
+    assert (found.start, found.end) == (dt.date(2025, 12, 16), dt.date(2026, 1, 16))
+    assert found.last_start == dt.date(2024, 12, 17)
 
 
 def test_orders_make_a_topology(shop_dir):

@@ -21,6 +21,7 @@ from command import runner
 import capmodel as cm
 from capmodel.cost import usd_per_thousand
 from capmodel.errors import InputError
+from capmodel.exports.databases import db_instances
 from capmodel.plan import PlanSet
 
 TZ = "America/New_York"
@@ -524,3 +525,19 @@ def test_the_shop_is_bought_and_not_changed(
     # A season of 45 days at 3.5 times the usage does not move what is committed to.
     assert compute["covers_usd_per_hour"] < 0.3 * (66 * 0.768 + 18 * 0.384)
     assert "Commitments beyond those that exist" in plan.to_markdown()
+
+
+def test_orders_that_a_study_declares_move_no_reservation_and_are_no_change_of_class(
+    folder: Path, plain: PlanSet
+) -> None:
+    declared = """\
+orders:
+  declared:
+    - {id: keep, rule: ec2_reservation, item: general, action: reserve, count: 2, vcpu: 32,
+       execute: 2026-10-25}
+    - {id: look, rule: db_class, item: db, action: try the class, execute: 2026-11-10}
+"""
+    with_own = planned(folder, PLAIN, study=STUDY + declared)
+    assert {"keep", "look"} <= set(with_own.to_frame("orders")["id"])
+    pd.testing.assert_frame_equal(with_own.to_frame("reservations"), plain.to_frame("reservations"))
+    assert db_instances(with_own).files == db_instances(plain).files

@@ -98,12 +98,13 @@ def past_season(
 
 
 def _shift(study: Study, events: Events, start: dt.date, end: dt.date, year: int) -> int:
-    """Return the days from the season of a year to the study's."""
+    """Return the days from the season that starts in a year to the study's."""
     wanted = study.orders.in_place
     if wanted is not None and wanted.event in events.names:
         dates = events.dates_of(wanted.event)
         now = [day for day in dates if start <= day < end]
-        then = [day for day in dates if day.year == year]
+        later = now[0].year - start.year if now else 0  # an event in January of a winter's season
+        then = [day for day in dates if day.year == year + later]
         if now and then:
             return (now[0] - then[0]).days
     weeks = round(YEAR_DAYS * (start.year - year) / WEEK)

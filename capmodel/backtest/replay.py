@@ -26,6 +26,7 @@ from capmodel.backtest.shortfall import (
     shortfall,
 )
 from capmodel.backtest.standing import (
+    as_learnt,
     ordered,
     recorded,
     standing_estate,
@@ -93,9 +94,10 @@ def replay(
     Each plan is made as of `weeks_before` the season from the history up to that day alone: one
     scenario, the fitted trend and the lifts seen until then, no growth from finance, no merchant's
     launch. Topology, policy, prices and lead times are the study's; pods and nodes of "today" are
-    those recorded then. Orders that were too late on the plan's day are not in place. What arrived
-    is the drivers' measured traffic, by the minute where minutes exist and else by hour means, so
-    that minutes short are a lower bound; usage per request is that known after the season.
+    those recorded then, and levels of demand are the history's, whatever is declared of today.
+    Orders that were too late on the plan's day are not in place. What arrived is the drivers'
+    measured traffic, by the minute where minutes exist and else by hour means, so that minutes
+    short are a lower bound; usage per request is that known after the season.
 
     Parameters
     ----------
@@ -180,7 +182,7 @@ def _read(study: Study, year: int | None, weeks_before: Sequence[int]) -> _Past:
         fine=None if fine is None else fine.select([n for n in fine.services if n in kept]),
         events=events,
         season=season,
-        topology=without(topology, unborn),
+        topology=as_learnt(without(topology, unborn), history),
         left_out=tuple(unborn),
     )
 

@@ -7,7 +7,7 @@ what would the loss of a zone at any minute have meant, and what did it cost?
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -319,12 +319,8 @@ def rule_of_thumb(
             most = float(np.nanmax(ran))
         zones = pool.zones * math.ceil(most * x / pool.zones - SLACK)
         wanted["pools", name, "today"] = max(zones, pool.today or 0)
-    for limit, usage in usages(estate, last.loads):
-        asked = math.ceil(float(usage.max()) * x - SLACK)
-        if limit.node in topology.externals:
-            wanted["externals", limit.node, "limit_rps"] = max(limit.hard, float(asked))
-        elif limit.kind == "replicas":
-            wanted["services", limit.node, "replicas", "max"] = max(int(limit.hard), asked)
+    for place, (hard, need) in _asked(estate, last.loads, (), policy=False).items():
+        wanted[place] = max(hard, math.ceil(need * x - SLACK))
     scaled = _times(last, x)
     return _with_classes(
         changed(topology, wanted), estate_of=estate_of, seen=scaled, catalog=catalog, policy=False
@@ -353,18 +349,41 @@ def hindsight(
         rows = [hold for hold in policy.hold if hold.holds_for(tier)]
         most = max((_placed(estate, seen.loads, name, hold) for hold in rows), default=0)
         wanted["pools", name, "today"] = pool.zones * most
-    for limit, usage in usages(estate, seen.loads):
-        peak = float(usage.max())
-        if limit.node in topology.externals:
-            need = math.ceil(peak / limit.policy_x - SLACK)
-            wanted["externals", limit.node, "limit_rps"] = max(limit.hard, float(need))
-        elif limit.kind == "replicas":
-            wanted["services", limit.node, "replicas", "max"] = max(
-                int(limit.hard), math.ceil(peak - SLACK)
-            )
+    for place, (hard, need) in _asked(estate, seen.loads, policy.hold, policy=True).items():
+        wanted[place] = max(hard, math.ceil(need - SLACK))
     return _with_classes(
         changed(topology, wanted), estate_of=estate_of, seen=seen, catalog=catalog, policy=True
     )
+
+
+def _asked(
+    estate: Estate, loads: Loads, holds: Sequence[Hold], *, policy: bool
+) -> dict[tuple[str, ...], tuple[float, float]]:
+    """Return what stands and what is needed of all that is raised by asking, by field.
+
+    Quotas and declared limits, within policy or as they are; autoscalers' bounds, for the pods at
+    the planned utilization and for every hold row of the service's tier.
+    """
+    topology = estate.topology
+    found: dict[tuple[str, ...], tuple[float, float]] = {}
+    for limit, usage in usages(estate, loads):
+        quota = limit.node in topology.externals
+        if quota or limit.node in topology.limits:
+            need = float(usage.max())
+            if policy:
+                planned = float(np.max(usage_of(limit, estate, loads)))
+                need = max(need, planned / limit.policy_x)
+            place = (
+                ("externals", limit.node, "limit_rps") if quota else ("limits", limit.node, "hard")
+            )
+            found[place] = (limit.hard, need)
+    for name, service in topology.services.items():
+        if service.replicas.max is None or not estate.services[name].known:
+            continue
+        rows = [AUTOSCALED, *(hold for hold in holds if hold.holds_for(topology.tier_of(name)))]
+        pods = max(float(ceil_units(pods_needed(estate, loads, name, row)).max()) for row in rows)
+        found["services", name, "replicas", "max"] = (service.replicas.max, pods)
+    return found
 
 
 def _placed(estate: Estate, loads: Loads, pool: str, hold: Hold) -> int:

@@ -7,7 +7,7 @@ stand, and what does an estate look like at the coefficients that are known in h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Recorded",
+    "as_learnt",
     "changed",
     "ordered",
     "recorded",
@@ -126,7 +127,7 @@ def todays(topology: Topology, record: Recorded) -> Topology:
 
 
 def without(topology: Topology, names: Sequence[str]) -> Topology:
-    """Return the topology without some services, their calls, and what only they called."""
+    """Return the topology without some services, their calls, what only they called and filled."""
     gone = set(names)
     data = topology.model_dump(by_alias=True)
     while True:
@@ -145,8 +146,33 @@ def without(topology: Topology, names: Sequence[str]) -> Topology:
         database["used_by"] = {c: u for c, u in database["used_by"].items() if c not in gone}
     data["databases"] = {n: d for n, d in data["databases"].items() if d["used_by"]}
     used = {spec["pool"] for spec in data["services"].values()}
+    gone |= data["pools"].keys() - used
     data["pools"] = {n: pool for n, pool in data["pools"].items() if n in used}
+    data["limits"] = {
+        n: kept for n, spec in data["limits"].items() if (kept := _unfilled(spec, gone))
+    }
     return type(topology).model_validate(data)
+
+
+def as_learnt(topology: Topology, history: History) -> Topology:
+    """Return the topology without declared levels of today, where the history has the demand.
+
+    A level that is declared now was not known before a past season.
+    """
+    data = topology.model_dump(by_alias=True)
+    told = {n for n in history.services if {"per_min", "rps"} & set(history.measured(n))}
+    for name in data["drivers"].keys() & told:
+        data["drivers"][name] |= {"today_per_min": None, "sigma_log": 0.0}
+    for name in data["services"].keys() & told:
+        data["services"][name]["today_rps"] = None
+    return type(topology).model_validate(data)
+
+
+def _unfilled(limit: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
+    """Return a declared limit without some of what fills it; {} where nothing else does."""
+    fields = ("per_request", "per_pod", "per_node")
+    kept = {f: {n: x for n, x in limit[f].items() if n not in gone} for f in fields}
+    return {**limit, **kept} if any(kept.values()) else {}
 
 
 def with_class(topology: Topology, name: str, db_class: str, *, catalog: Catalog) -> Topology:
@@ -168,12 +194,13 @@ def ordered(topology: Topology, orders: pd.DataFrame, *, catalog: Catalog) -> To
     topology
         What stands before.
     orders
-        Rows of a plan's frame ``orders``: ``kind``, ``item``, ``id`` and ``to``.
+        Rows of a plan's frame ``orders``: ``kind``, ``item``, ``id`` and ``to``. Those that the
+        study declares say no ``to``, and change nothing here.
     catalog
         Database classes.
     """
     changes: dict[tuple[str, ...], Any] = {}
-    for row in orders.to_dict("records"):
+    for row in orders[orders["to"] != ""].to_dict("records"):
         if row["kind"] == "db_class":
             topology = with_class(topology, str(row["item"]), str(row["to"]), catalog=catalog)
         else:

@@ -48,7 +48,7 @@ def db_instances(plan: PlanSet | PlanView, names: ExportNames | None = None) -> 
     entries: list[dict[str, Any]] = []
     changed = set()
     for order in view.rows("orders"):
-        if order["kind"] not in {"db_class", "storage"}:
+        if order["kind"] not in {"db_class", "storage"} or not order["to"]:
             continue
         changed.add(order["item"])
         entries += _entries(view, order, names)

@@ -51,9 +51,11 @@ def release_frame(solved: Solved, supply: Supply, orders: Sequence[Order]) -> pd
     """
     rows: list[dict[str, Any]] = []
     for order in orders:
-        if order.kind == "nodes" and order.item in solved.needs.nodes and order.count:
+        if order.from_value == order.to_value or not order.count:
+            continue  # declared by the study, or nothing that stands afterwards
+        if order.kind == "nodes" and order.item in solved.needs.nodes:
             rows += _node_rows(solved, supply, order)
-        elif order.kind == "db_class" and order.from_value != order.to_value and order.count:
+        elif order.kind == "db_class":
             rows += _database_rows(solved, order)
     rows.sort(key=lambda row: (row["release_on"], row["order"]))
     return pd.DataFrame(rows, columns=RELEASE_COLUMNS)

@@ -123,7 +123,7 @@ def _needs(usage: TermUsage, item: Item) -> tuple[np.ndarray, np.ndarray]:
 
 def _start(orders: pd.DataFrame, pool: str, season_start: dt.date) -> tuple[dt.date, str]:
     """Return the day on which a pool's order must stand; the season's first without an order."""
-    rows = orders[(orders["kind"] == "nodes") & (orders["item"] == pool)]
+    rows = orders[orders["id"] == f"nodes:{pool}"]
     if rows.empty:
         return season_start, "no order of nodes: it starts with the season"
     return dt.date.fromisoformat(str(rows["in_place_by"].iloc[0])), ""

@@ -58,6 +58,7 @@ SHARES: Final = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Shares of the tier's level that wired limits are tried at, until the tier's risk is kept."""
 
 FULL: Final = "sized one-shot at full risk"
+DECLARED: Final = "the study declares it, and no forecast sizes it"
 
 
 def tripwire_frames(
@@ -129,8 +130,9 @@ def _watch(solved: Solved, supply: Supply, order: Mapping[Any, Any]) -> _Watched
         return _closed(solved, latest, telling)
     if order["kind"] == "db_class":
         return f"a class is one step that no later order adds to: {FULL}"
-    if not nodes:
-        return f"asking costs nothing and waiting saves nothing: {FULL}"
+    if not nodes or not order["to"]:
+        why = "asking costs nothing and waiting saves nothing" if order["to"] else DECLARED
+        return f"{why}: {FULL}"
     pool = str(order["item"])
     return _Watched(
         pool=pool,
