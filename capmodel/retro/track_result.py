@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capmodel.errors import InputError, nearest
+from capmodel.errors import require_known
 from capmodel.plots.labels import number
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ class Track:
         InputError
             For an unknown name, naming the nearest.
         """
-        if name not in self.frames:
-            close = nearest(name, self.frames)
-            raise InputError.of(
-                "to_frame",
-                got=repr(name),
-                expected=f"one of: {', '.join(self.frames)}",
-                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-            )
+        require_known("to_frame", name, self.frames)
         return self.frames[name].copy()
 
     @property
