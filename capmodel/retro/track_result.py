@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from capmodel.errors import require_known
 from capmodel.plots.labels import number
+from capmodel.schema import STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ class Track:
     def status(self) -> str:
         """The worst status of the limits: RED, AMBER, GREY or GREEN."""
         statuses = list(self.frames["limits"]["status"])
-        return next((s for s in ("RED", "AMBER", "GREY", "GREEN") if s in statuses), "GREY")
+        return next((s for s in STATUSES if s in statuses), "GREY")
 
     def headline(self) -> str:
         """Return where the season stands, how high the rest can go, and what room is left."""
