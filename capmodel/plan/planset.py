@@ -304,7 +304,7 @@ class PlanSet(PlanViews):
     def _body(self) -> dict[str, Any]:
         return {
             "meta": self.meta,
-            "frames": {name: frame_to_json(name, frame) for name, frame in self.frames.items()},
+            "frames": {name: frame_to_json(frame) for name, frame in self.frames.items()},
             "curves": list(self.curves),
         }
 
@@ -391,9 +391,7 @@ class PlanSet(PlanViews):
                 )
             )
         return cls(
-            frames={
-                n: frame_from_json(n, body["frames"][n]) for n in FRAMES if n in body["frames"]
-            },
+            frames={n: frame_from_json(body["frames"][n]) for n in FRAMES if n in body["frames"]},
             meta=body["meta"],
             curves=tuple(body["curves"]),
             environment=data["environment"],
