@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from capmodel.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from capmodel.catalog import DbClass, NodeType
+    from capmodel.catalog import Catalog, DbClass, NodeType
+    from capmodel.topology import Topology
 
 __all__ = [
     "CORE_WEIGHT",
@@ -28,6 +29,7 @@ __all__ = [
     "WaterfallStep",
     "cents",
     "database_line",
+    "database_lines",
     "node_line",
     "season_hours",
     "season_usd",
@@ -178,6 +180,29 @@ def node_line(pool: str, *, node: NodeType, count: int, hours: float) -> CostLin
         as_of=node.as_of,
         source=node.source,
     )
+
+
+def database_lines(topology: Topology, *, catalog: Catalog, hours: float) -> list[CostLine]:
+    """Return what every database that a topology declares costs over a season, as it stands.
+
+    Parameters
+    ----------
+    topology
+        Classes, readers and standbys.
+    catalog
+        Prices.
+    hours
+        Of the season [h].
+    """
+    return [
+        database_line(
+            name,
+            db_class=catalog.db_class(database.engine, database.db_class),
+            instances=1 + database.readers + database.standby,
+            hours=hours,
+        )
+        for name, database in topology.databases.items()
+    ]
 
 
 def spot_line(

@@ -17,7 +17,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["CapmodelError", "InputError", "ModelError", "Problem", "nearest", "require"]
+__all__ = [
+    "CapmodelError",
+    "InputError",
+    "ModelError",
+    "Problem",
+    "nearest",
+    "require",
+    "require_known",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +102,24 @@ def require(ok: bool, where: str, got: object, expected: str) -> None:  # noqa: 
     """
     if not ok:
         raise InputError.of(where, got=got, expected=expected, do=f"Correct {where}.")
+
+
+def require_known(where: str, name: str, known: Iterable[str]) -> None:
+    """Raise an InputError that names the nearest unless a name is one of the known.
+
+    Examples
+    --------
+    >>> require_known("to_frame", "limit", ["limits", "orders"])
+    Traceback (most recent call last):
+    capmodel.errors.InputError: to_frame: got 'limit'; expected one of: limits, orders. \
+Did you mean "limits"?
+    """
+    known = tuple(known)
+    if name not in known:
+        close = nearest(name, known)
+        raise InputError.of(
+            where,
+            got=repr(name),
+            expected=f"one of: {', '.join(known) or 'none'}",
+            do=f'Did you mean "{close}"?' if close else "Choose one of these.",
+        )

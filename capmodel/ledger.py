@@ -77,17 +77,6 @@ class Widening:
         """Whether anything changes."""
         return self.scale_x > 1
 
-    def interval_x(self, q: float = 0.9) -> float:
-        """Return by how much the distance of a quantile from the median grows [ratio].
-
-        ``scale_x * t_df(q) / z(q)``: the scale itself is known from few seasons.
-        """
-        from scipy.special import ndtri, stdtrit  # noqa: PLC0415  the package loads faster so
-
-        if not self.widens:
-            return 1.0
-        return float(self.scale_x * stdtrit(self.df, q) / ndtri(q))
-
 
 @dataclass(frozen=True, slots=True)
 class Ledger:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BASES",
     "DEMAND_QUANTITIES",
+    "MIXTURE",
     "QUANTITIES",
+    "SHED_OF",
     "STATUSES",
     "Basis",
     "Finding",
@@ -39,6 +41,8 @@ Severity = Literal["error", "warning", "info"]
 BASES: Final[tuple[Basis, ...]] = ("measured", "fitted", "censored", "borrowed", "assumed")
 """Evidence in falling order of trust; ``censored``: fitted on values that were lower bounds."""
 STATUSES: Final[tuple[Status, ...]] = ("RED", "AMBER", "GREY", "GREEN")
+MIXTURE: Final = "mixture"
+"""Stands for all scenarios by their probabilities in a frame's column ``scenario``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from capmodel.backtest.replayed import Replay
 from capmodel.backtest.standing import changed, ordered, without
 from capmodel.catalog import Catalog
 from capmodel.errors import InputError
+from capmodel.history import offered_per_second
 from capmodel.plan import Study
 
 HOT_POD_X = 1.1  # the documented prior of per-request balancing
@@ -120,6 +121,19 @@ def test_the_rule_is_last_seasons_peak_times_the_factor(world):
     # No pods were recorded: as the autoscaler would have run them, at 60 % of a core each.
     pods = math.ceil(april * 2 * 0.1 / 0.6 - 1e-9)
     assert rule.topology.pools["general"].today == max(12, math.ceil(math.ceil(pods / 3) * 1.3))
+
+
+def test_what_was_turned_away_was_asked_for():
+    served = pd.DataFrame(
+        {
+            "service": "orders",
+            "time": pd.date_range("2025-04-01", periods=48, freq="h", tz="UTC"),
+            "per_min": 600.0,
+            "shed_per_min": [120.0] * 24 + [math.nan] * 24,
+        }
+    )
+    offered = offered_per_second(cm.History.from_frame(served, business_tz="UTC"), "orders")
+    assert offered.tolist() == [12.0] * 24 + [10.0] * 24
 
 
 def test_perfect_foresight_keeps_the_policy_at_what_came(world):

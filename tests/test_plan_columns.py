@@ -13,8 +13,8 @@ from capmodel.plan.columns import FRAMES, MONEY, UNITS, frame_from_json, frame_t
 
 
 def there_and_back(frame: pd.DataFrame) -> pd.DataFrame:
-    text = documents.canonical_json(frame_to_json("limits", frame))
-    return frame_from_json("limits", json.loads(text))
+    text = documents.canonical_json(frame_to_json(frame))
+    return frame_from_json(json.loads(text))
 
 
 def test_values_return_as_they_went() -> None:
@@ -46,8 +46,8 @@ def test_money_is_decimal_or_none_whatever_stands_beside_it(usd: list[Decimal | 
 
 def test_a_second_trip_changes_no_byte() -> None:
     values = {"x": [1 / 3, math.inf, -0.0], "usd": [Decimal("0.10"), Decimal(-5), None]}
-    once = documents.canonical_json(frame_to_json("cost", pd.DataFrame(values)))
-    again = frame_to_json("cost", frame_from_json("cost", json.loads(once)))
+    once = documents.canonical_json(frame_to_json(pd.DataFrame(values)))
+    again = frame_to_json(frame_from_json(json.loads(once)))
     assert documents.canonical_json(again) == once
 
 
@@ -55,14 +55,14 @@ def test_numpy_and_infinity_become_plain() -> None:
     frame = pd.DataFrame(
         {"a": [np.float64(1.5), math.inf], "b": [np.int64(3), np.array([True])[0]]}, dtype=object
     )
-    data = frame_to_json("limits", frame)
+    data = frame_to_json(frame)
     assert data["rows"] == [[1.5, 3], [None, True]]
     assert [type(v) for v in data["rows"][0]] == [float, int]
     assert type(data["rows"][1][1]) is bool
 
 
 def test_every_column_has_a_unit_or_an_empty_one() -> None:
-    data = frame_to_json("nodes", pd.DataFrame({"pool": ["general"], "required": [72.0]}))
+    data = frame_to_json(pd.DataFrame({"pool": ["general"], "required": [72.0]}))
     assert dict(zip(data["columns"], data["units"], strict=True)) == {
         "pool": "", "required": "nodes",
     }  # fmt: skip

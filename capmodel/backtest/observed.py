@@ -17,7 +17,7 @@ import numpy as np
 from capmodel.capacity.loads import Loads, RootMinutes, call_weights
 from capmodel.demand.paths import RootPaths
 from capmodel.errors import InputError
-from capmodel.history import local_days
+from capmodel.history import local_days, offered_per_second
 from capmodel.peaks import is_event_day
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def observed_loads(
     start: dt.date,
     end: dt.date,
 ) -> Observed:
-    """Return the loads of every node in a past span, from what its roots received.
+    """Return the loads of every node in a past span, from what was asked of its roots.
 
     Services follow their roots at the fitted calls, on event days at those of event days: what they
     received themselves is not read, so that every provision is judged on the same traffic.
@@ -116,8 +116,7 @@ class _Columns:
 def _per_second(history: History, root: str) -> np.ndarray:
     if root not in history.services:
         return np.full(history.n_steps, np.nan)
-    quantity = history.demand_quantity(root)
-    return history.series(root, quantity) / (60.0 if quantity == "per_min" else 1.0)
+    return offered_per_second(history, root)
 
 
 def _columns(

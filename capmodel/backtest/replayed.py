@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from capmodel.errors import InputError, nearest
+from capmodel.errors import require_known
 from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
@@ -75,14 +75,7 @@ class Replay:
             "limits": self._limits,
             "orders": self._orders,
         }
-        if name not in made:
-            close = nearest(name, FRAMES)
-            raise InputError.of(
-                "to_frame",
-                got=repr(name),
-                expected=f"one of: {', '.join(FRAMES)}",
-                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-            )
+        require_known("to_frame", name, FRAMES)
         return pd.DataFrame(made[name]())
 
     def _provided(self) -> list[dict[str, Any]]:

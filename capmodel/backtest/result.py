@@ -29,7 +29,7 @@ from capmodel.backtest.judge import (
     label,
 )
 from capmodel.backtest.tasks import Refusal
-from capmodel.errors import InputError, nearest
+from capmodel.errors import require_known
 
 if TYPE_CHECKING:
     from capmodel.backtest.origins import Origin
@@ -144,14 +144,7 @@ class BacktestResult:
             For another name; names the nearest.
         """
         frames = ("summary", *COLUMNS)
-        if name not in frames:
-            near = nearest(name, frames)
-            raise InputError.of(
-                "to_frame",
-                got=repr(name),
-                expected=f"one of {', '.join(frames)}",
-                do=f'Did you mean "{near}"?' if near else "Choose one of these.",
-            )
+        require_known("to_frame", name, frames)
         frame: pd.DataFrame = getattr(self, name)
         return frame.copy()
 
@@ -174,14 +167,7 @@ class BacktestResult:
         InputError
             For a name that was not judged; names the nearest.
         """
-        if other not in self.models:
-            near = nearest(other, self.models)
-            raise InputError.of(
-                "versus",
-                got=repr(other),
-                expected=f"one of {', '.join(self.models)}",
-                do=f'Did you mean "{near}"?' if near else "Choose one of these.",
-            )
+        require_known("versus", other, self.models)
         rows = [{"model": m, **_against(self.scores, m, other)} for m in self.models if m != other]
         return pd.DataFrame(rows)
 

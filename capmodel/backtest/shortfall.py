@@ -26,7 +26,7 @@ from capmodel.capacity.evaluate import (
 from capmodel.capacity.limits import limits_of
 from capmodel.capacity.nodes import PodShape, pack_zone
 from capmodel.capacity.replicas import SLACK, ceil_units
-from capmodel.cost import cents, database_line, node_line, total_usd
+from capmodel.cost import cents, database_lines, node_line, total_usd
 from capmodel.topology import Hold, LoseZones
 
 if TYPE_CHECKING:
@@ -251,16 +251,7 @@ def bill(topology: Topology, *, catalog: Catalog, hours: float) -> Decimal:
         for name, pool in topology.pools.items()
         if pool.today is not None
     ]
-    lines += [
-        database_line(
-            name,
-            db_class=catalog.db_class(database.engine, database.db_class),
-            instances=1 + database.readers + database.standby,
-            hours=hours,
-        )
-        for name, database in topology.databases.items()
-    ]
-    return total_usd(lines)
+    return total_usd([*lines, *database_lines(topology, catalog=catalog, hours=hours)])
 
 
 def recorded_bill(

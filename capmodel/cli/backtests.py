@@ -13,7 +13,9 @@ from capmodel.cli.options import (
     debug_option,
     format_option,
     read_study,
+    require_table,
     set_option,
+    table_option,
 )
 from capmodel.cli.progress import bar, note, step
 from capmodel.cli.tables import Format, in_format, say, sections
@@ -131,12 +133,7 @@ def _names(_context: click.Context, _option: click.Parameter, value: str) -> tup
         "Week; may be repeated.  [default: none]"
     ),
 )
-@click.option(
-    "--table",
-    "name",
-    type=click.Choice(FRAMES),
-    help="Print this frame alone, every column; csv needs one.  [default: an overview]",
-)
+@table_option(FRAMES)
 @set_option
 @format_option("every column and row")
 @debug_option
@@ -151,9 +148,7 @@ def backtest(  # noqa: PLR0913, PLR0917  one argument for each option
     form: Format,
 ) -> None:
     """Judge demand models on the study's past: fit before a cut, compare with what happened."""
-    if form == "csv" and name is None:
-        message = f"csv holds one frame: add --table {'|'.join(FRAMES)}"
-        raise click.UsageError(message)
+    require_table(form, name, FRAMES)
     study = read_study(study_path, settings)
     with step("reading the history"):
         history = _history(study)

@@ -285,7 +285,7 @@ def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file to write: .html, .md or .xlsx (needs the extra xlsx).  [required, no default]",
+    help="The file to write: .html, .md or .xlsx (needs the extra xlsx).  [no default]",
 )
 @click.option(
     "--service",

@@ -21,7 +21,7 @@ __all__ = ["freeze"]
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The file to write; one that holds another freeze is kept.  [required, no default]",
+    help="The file to write; one that holds another freeze is kept.  [no default]",
 )
 @click.option(
     "--on",
@@ -29,7 +29,7 @@ __all__ = ["freeze"]
     required=True,
     type=click.DateTime(formats=["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="The day on which the plan was agreed.  [required, no default]",
+    help="The day on which the plan was agreed.  [no default]",
 )
 @click.option(
     "--note", "words", default="", metavar="TEXT", help="Who agreed to what.  [default: none]"

@@ -35,7 +35,7 @@ SHOWN: Final = (
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="YAML with gates and max_age_days.  [required, no default]",
+    help="YAML with gates and max_age_days.  [no default]",
 )
 @click.option(
     "--baseline",

@@ -21,7 +21,9 @@ __all__ = [
     "format_option",
     "read_plan",
     "read_study",
+    "require_table",
     "set_option",
+    "table_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,6 +65,23 @@ def format_option(csv_holds: str) -> Callable[[F], F]:
         show_default=True,
         help=f"Form of the result on standard output; csv and json hold {csv_holds}.",
     )
+
+
+def table_option(frames: Sequence[str]) -> Callable[[F], F]:
+    """Return the option ``--table``, which prints one of several frames alone."""
+    return click.option(
+        "--table",
+        "name",
+        type=click.Choice(frames),
+        help="Print this frame alone, every column; csv needs one.  [default: an overview]",
+    )
+
+
+def require_table(form: str, name: str | None, frames: Sequence[str]) -> None:
+    """Raise a usage error where csv is asked for without ``--table``."""
+    if form == "csv" and name is None:
+        message = f"csv holds one frame: add --table {'|'.join(frames)}"
+        raise click.UsageError(message)
 
 
 STUDY: Final = click.argument("study_path", metavar="STUDY", type=click.Path(path_type=Path))

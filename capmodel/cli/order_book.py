@@ -22,8 +22,8 @@ SHOWN: Final = (
 @PLAN
 @click.option(
     "--as-of",
-    metavar="DATE",
-    help="Local date, for example 2026-09-26.  [default: the plan's own]",
+    metavar="YYYY-MM-DD",
+    help="The local day on which states are read.  [default: the plan's own]",
 )
 @format_option("every column")
 @debug_option

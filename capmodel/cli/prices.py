@@ -130,7 +130,7 @@ def _origin(row: Row | None) -> tuple[object, ...]:
     required=True,
     type=click.Path(path_type=Path),
     metavar="CSV",
-    help="The overlay to write, for catalog.overlay of a study.  [required, no default]",
+    help="The overlay to write, for catalog.overlay of a study.  [no default]",
 )
 @REGION
 @click.option(

@@ -8,7 +8,15 @@ from typing import Final
 
 import click
 
-from capmodel.cli.options import STUDY, debug_option, format_option, read_study, set_option
+from capmodel.cli.options import (
+    STUDY,
+    debug_option,
+    format_option,
+    read_study,
+    require_table,
+    set_option,
+    table_option,
+)
 from capmodel.cli.progress import note, step
 from capmodel.cli.tables import Format, in_format, say, sections
 
@@ -53,12 +61,7 @@ def _weeks(_context: click.Context, _option: click.Parameter, value: str) -> tup
     show_default=True,
     help="The rule of thumb beside them: last season's peak times this [ratio].",
 )
-@click.option(
-    "--table",
-    "name",
-    type=click.Choice(FRAMES),
-    help="Print this frame alone, every column; csv needs one.  [default: an overview]",
-)
+@table_option(FRAMES)
 @set_option
 @format_option("every column and row")
 @debug_option
@@ -78,9 +81,7 @@ def replay(  # noqa: PLR0913, PLR0917  one argument for each option
 
     YEAR is the year in which the season starts.  [default: the last one in the history]
     """
-    if form == "csv" and name is None:
-        message = f"csv holds one frame: add --table {'|'.join(FRAMES)}"
-        raise click.UsageError(message)
+    require_table(form, name, FRAMES)
     study = read_study(study_path, settings)
     from capmodel.backtest.replay import replay as replay_season  # noqa: PLC0415  pandas
 

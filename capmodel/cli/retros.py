@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from capmodel.cli.options import PLAN, debug_option, format_option
+from capmodel.cli.options import PLAN, debug_option, format_option, require_table, table_option
 from capmodel.cli.progress import note, step
 from capmodel.cli.tables import Format, in_format, say, sections
 
@@ -90,12 +90,7 @@ PROVISIONED: Final = click.option(
     metavar="FILE",
     help="Write the report: .html or .md.  [default: write nothing]",
 )
-@click.option(
-    "--table",
-    "name",
-    type=click.Choice(RETRO_FRAMES),
-    help="Print this frame alone, every column; csv needs one.  [default: an overview]",
-)
+@table_option(RETRO_FRAMES)
 @PROVISIONED
 @NAIVE_TZ
 @format_option("every column and row")
@@ -116,9 +111,7 @@ def retro(  # noqa: PLR0913, PLR0917  one argument for each option
     PLAN is a file that `capmodel freeze` wrote; one that was edited since is refused. ACTUALS is a
     CSV or Parquet file of the season, hourly or by the minute, with the plan's names.
     """
-    if form == "csv" and name is None:
-        message = f"csv holds one frame: add --table {'|'.join(RETRO_FRAMES)}"
-        raise click.UsageError(message)
+    require_table(form, name, RETRO_FRAMES)
     if out is not None and out.suffix not in REPORTS:
         message = f"--out {out}: the name must end in {' or '.join(REPORTS)}"
         raise click.UsageError(message)
@@ -164,12 +157,7 @@ def retro(  # noqa: PLR0913, PLR0917  one argument for each option
     metavar="YYYY-MM-DD",
     help="End of what is still to come, exclusive.  [default: the season's end]",
 )
-@click.option(
-    "--table",
-    "name",
-    type=click.Choice(TRACK_FRAMES),
-    help="Print this frame alone, every column; csv needs one.  [default: an overview]",
-)
+@table_option(TRACK_FRAMES)
 @PROVISIONED
 @NAIVE_TZ
 @format_option("every column and row")
@@ -188,9 +176,7 @@ def track(  # noqa: PLR0913, PLR0917  one argument for each option
 
     Nothing reads the clock: now is where the actuals end.
     """
-    if form == "csv" and name is None:
-        message = f"csv holds one frame: add --table {'|'.join(TRACK_FRAMES)}"
-        raise click.UsageError(message)
+    require_table(form, name, TRACK_FRAMES)
     from capmodel.plan.baseline import load_plan_or_baseline  # noqa: PLC0415  pandas
     from capmodel.retro import track as follow  # noqa: PLC0415  pandas
 

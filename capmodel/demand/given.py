@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from capmodel.events import Events
 
-__all__ = ["GivenDemand", "declared_roots"]
+__all__ = ["Z_90", "GivenDemand", "declared_roots"]
 
 Z_90: Final = 1.2815515655446004
 """Standard normal quantile of 0.9."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "Z_975",
     "DemandForecast",
     "Outlook",
     "RootPaths",

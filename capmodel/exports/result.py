@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import yaml
 
+from capmodel.schema import MIXTURE
+
 if TYPE_CHECKING:
     from capmodel.plan import PlanSet
 
 __all__ = ["ExportFile", "Exported", "LeftOut", "PlanView", "to_yaml", "whole"]
 
-MIXTURE: Final = "mixture"
 _LOOKS_LIKE_NUMBER: Final = re.compile(r"[-+.0-9]")
 
 

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from capmodel.plan.request import PlanRequest
     from capmodel.scenario import Scenario
 
-__all__ = ["TENTH", "Z_90", "Case", "Move", "plain_scenarios"]
+__all__ = ["TENTH", "Case", "Move", "plain_scenarios"]
 
 TENTH: Final = 0.1
 """How far an input without evidence of its own is moved, either way [ratio]."""
-Z_90: Final = 1.2815515655446004
-"""Standard normal quantile at 90 %."""
 
 
 def plain_scenarios(solved: Solved) -> tuple[Scenario, ...]:

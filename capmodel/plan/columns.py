@@ -134,12 +134,11 @@ UNITS: Final[Mapping[str, str]] = {
     "least": "unit",
     "short": "unit",
 }
-"""Units that a column's name does not end in; ratios (`_x`, `p_`, `utilization`) have none."""
+"""Units that a saved frame states beside its columns; ratios have none."""
 
 
-def frame_to_json(name: str, frame: pd.DataFrame) -> dict[str, Any]:
+def frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
     """Return ``{columns, units, rows}`` of plain values; missing is null."""
-    del name
     columns = list(frame.columns)
     rows = [[_plain(v) for v in row] for row in frame.itertuples(index=False, name=None)]
     return {"columns": columns, "units": [UNITS.get(c, "") for c in columns], "rows": rows}
@@ -157,9 +156,8 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def frame_from_json(name: str, data: Mapping[str, Any]) -> pd.DataFrame:
+def frame_from_json(data: Mapping[str, Any]) -> pd.DataFrame:
     """Return the frame of :func:`frame_to_json`; money is `Decimal` again, null is NaN."""
-    del name
     frame = pd.DataFrame(data["rows"], columns=data["columns"])
     for column in frame.columns:
         if column in MONEY:

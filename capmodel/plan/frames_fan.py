@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
+from capmodel.demand.paths import Z_975
+
 if TYPE_CHECKING:
     from capmodel.capacity.loads import RootMinutes
     from capmodel.plan.make import Solved
@@ -29,8 +31,6 @@ COLUMNS: Final = [
     "scenario", "service", "date", "luck", "walk_sd", "common_sd", "shock_sd", "week_sd", "day_sd",
     "burst_x",
 ]  # fmt: skip
-Z_975: Final = 1.959963984540054
-"""Half the distance between P2.5 and P97.5, in standard deviations."""
 SAME: Final = 1e-9
 BURST_DRAWS: Final = 201
 """Paths that the median burst of a day is taken over."""

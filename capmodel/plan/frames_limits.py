@@ -18,7 +18,7 @@ from capmodel.capacity.risk import (
     standard_error,
 )
 from capmodel.capacity.sizing import OWN_NEED, hold_needs, whole_nodes, whole_pods
-from capmodel.schema import Status
+from capmodel.schema import MIXTURE, Status
 
 if TYPE_CHECKING:
     from capmodel.capacity.curves import Curve
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MIXTURE", "limits_frame", "risk_frame", "scenario_weights", "scenarios_of"]
 
-MIXTURE = "mixture"
 BEYOND = 2.0
 """A status changes only where a probability passes its bound by this many standard errors."""
 LIMIT_COLUMNS = [

@@ -12,7 +12,15 @@ import pandas as pd
 from capmodel.capacity.estate import AUTOSCALED
 from capmodel.capacity.replicas import ceil_units
 from capmodel.capacity.risk import mixture_value
-from capmodel.cost import CostLine, database_line, node_line, spot_line, total_usd, waterfall
+from capmodel.cost import (
+    CostLine,
+    database_line,
+    database_lines,
+    node_line,
+    spot_line,
+    total_usd,
+    waterfall,
+)
 from capmodel.plan.frames_limits import MIXTURE, scenario_weights, scenarios_of
 from capmodel.plan.prices import class_in, node_in
 from capmodel.plan.supply import make_pools
@@ -87,16 +95,7 @@ def today_usd(solved: Solved) -> Decimal | None:
         for name in solved.needs.nodes
         for line in _pool_lines(solved, MIXTURE, name, topology.pools[name].today or 0)
     ]
-    lines += [
-        database_line(
-            name,
-            db_class=catalog.db_class(database.engine, database.db_class),
-            instances=1 + database.readers + database.standby,
-            hours=hours,
-        )
-        for name, database in topology.databases.items()
-    ]
-    return total_usd(lines)
+    return total_usd([*lines, *database_lines(topology, catalog=catalog, hours=hours)])
 
 
 def cost_frame(solved: Solved, supply: Supply) -> pd.DataFrame:

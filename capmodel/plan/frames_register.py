@@ -8,6 +8,7 @@ which date, how likely is it still then, and which team owns it?
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from capmodel.capacity.risk import probability, standard_error
 from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from capmodel.capacity.sizing import LimitPaths
     from capmodel.plan.make import Solved
@@ -33,6 +34,39 @@ REGISTER_COLUMNS = [
     "usd",
 ]  # fmt: skip
 PODS = frozenset({"pods", "replicas"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What the plan's other frames say, by (node, limit)."""
+
+    judged: Mapping[tuple[str, str], Mapping[Any, Any]]
+    """The mixture's rows of the limits."""
+    users: Mapping[tuple[str, str], Sequence[str]]
+    """Who fills a limit, the largest share first."""
+    mitigation: Mapping[tuple[str, str], str]
+    """Its remedies in words, the best first."""
+    orders: Sequence[Mapping[Any, Any]]
+
+
+def _beside(frames: Mapping[str, pd.DataFrame]) -> _Beside:
+    limits, remedies = frames["limits"], frames["remedies"]
+    users: dict[tuple[str, str], list[str]] = {}
+    for row in frames["shares"].to_dict("records"):
+        users.setdefault((row["node"], row["limit"]), []).append(row["user"])
+    words: dict[tuple[str, str], list[str]] = {}
+    for row in remedies.sort_values("rank", kind="stable").to_dict("records"):
+        said = f"{row['rank']}. {row['remedy']} {row['from']} to {row['to']}"
+        words.setdefault((row["node"], row["limit"]), []).append(said)
+    return _Beside(
+        judged={
+            (row["node"], row["limit"]): row
+            for row in limits[limits["scenario"] == MIXTURE].to_dict("records")
+        },
+        users=users,
+        mitigation={key: "; ".join(said) for key, said in words.items()},
+        orders=frames["orders"].to_dict("records"),
+    )
 
 
 def register_frame(
@@ -62,12 +96,10 @@ def register_frame(
         per event, at most 1. ``residual_p`` is ``p_saturate`` once everything is ordered; for what
         no order changes it is the same.
     """
-    limits = frames["limits"]
-    mixture = limits[limits["scenario"] == MIXTURE].to_dict("records")
-    rows = {(row["node"], row["limit"]): row for row in mixture}
+    beside = _beside(frames)
     weights = point_weights(solved.estate.topology, solved.futures.calls, event=True)
     made = [
-        _row(solved, path, rows[path.limit.key], frames, after, weights)
+        _row(solved, path, beside, after, weights)
         for path in solved.paths
         if math.isfinite(path.limit.hard)
     ]
@@ -82,15 +114,15 @@ def register_frame(
 def _row(
     solved: Solved,
     path: LimitPaths,
-    judged: Mapping[Any, Any],
-    frames: Mapping[str, pd.DataFrame],
+    beside: _Beside,
     after: Mapping[tuple[str, str], np.ndarray],
     per_event: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     limit, weights = path.limit, solved.request.weights
+    judged = beside.judged[limit.key]
     day = str(judged["first_hard_breach"]) or _likeliest_day(solved, path)
-    order = _order_of(limit.node, limit.name, limit.kind, frames["orders"])
-    users = _users(solved, path, frames["shares"])
+    order = _order_of(limit.node, limit.name, limit.kind, beside.orders)
+    users = tuple(beside.users.get(limit.key, ())) or _callers(solved, limit.node)
     reached = _reached(users or (limit.node,), per_event)
     saturate = solved.limit_risk[limit.key].saturate
     left = _left(saturate, after, path, ordered=bool(order))
@@ -113,7 +145,7 @@ def _row(
         "callers": ", ".join(users),
         "traffic": ", ".join(f"{root} {share:.0%}" for root, share in reached.items()),
         "traffic_share": max(reached.values(), default=math.nan),
-        "mitigation": _mitigation(limit.node, limit.name, frames["remedies"]),
+        "mitigation": beside.mitigation.get(limit.key, ""),
         "order_id": str(order.get("id", "")),
         "order_by": str(order.get("recommended_by") or order.get("latest_by") or ""),
         "order_status": str(order.get("status", "")),
@@ -182,15 +214,12 @@ def _shortfall(path: LimitPaths, weights: np.ndarray) -> dict[str, float]:
     return {"expected_shortfall": expected, "shortfall_if": expected / p if p else 0.0}
 
 
-def _users(solved: Solved, path: LimitPaths, shares: pd.DataFrame) -> tuple[str, ...]:
-    """Return who fills a limit, the largest share first; for a service's pods, who calls it."""
-    limit, topology = path.limit, solved.estate.topology
-    own = shares[(shares["node"] == limit.node) & (shares["limit"] == limit.name)]
-    if len(own):
-        return tuple(own["user"])
-    if limit.node in topology.databases:
-        return tuple(topology.databases[limit.node].used_by)
-    return tuple(topology.calls_of(limit.node))
+def _callers(solved: Solved, node: str) -> tuple[str, ...]:
+    """Return who calls a node, or uses a database."""
+    topology = solved.estate.topology
+    if node in topology.databases:
+        return tuple(topology.databases[node].used_by)
+    return tuple(topology.calls_of(node))
 
 
 def _reached(
@@ -204,15 +233,9 @@ def _reached(
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _mitigation(node: str, limit: str, remedies: pd.DataFrame) -> str:
-    rows = remedies[(remedies["node"] == node) & (remedies["limit"] == limit)].sort_values("rank")
-    return "; ".join(
-        f"{row['rank']}. {row['remedy']} {row['from']} to {row['to']}"
-        for row in rows.to_dict("records")
-    )
-
-
-def _order_of(node: str, limit: str, kind: str, orders: pd.DataFrame) -> dict[str, Any]:
+def _order_of(
+    node: str, limit: str, kind: str, orders: Sequence[Mapping[Any, Any]]
+) -> Mapping[Any, Any]:
     """Return the order that relieves a limit, {} where none does."""
     if kind in PODS:
         wanted = [f"config:{node}:replicas.max"]
@@ -226,11 +249,10 @@ def _order_of(node: str, limit: str, kind: str, orders: pd.DataFrame) -> dict[st
         wanted = ["pool_max", f"db_class:{node}"]
     else:
         wanted = [f"db_class:{node}", f"config:{node}:readers"]
-    rows = orders.to_dict("records")
     for start in wanted:
-        for row in rows:
+        for row in orders:
             name = str(row["id"])
             pooled = start == "pool_max" and ":pool_max:" in name and name.endswith(f":{node}")
             if pooled or name == start or name.startswith((f"{start}:", f"{start} ")):
-                return {str(key): value for key, value in row.items()}
+                return row
     return {}

@@ -19,7 +19,7 @@ from capmodel.plan.alone import alone, tier_risk, totals
 from capmodel.plan.frames_limits import MIXTURE
 from capmodel.plan.frames_options import KINDS, unit_usd
 from capmodel.plan.supply import make_supply
-from capmodel.schema import order_statistic
+from capmodel.schema import STATUSES, order_statistic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,6 @@ SUMMARY_KEYS: Final = (
     "usd_season", "regret_usd", "least_regret", "first_limit", "first_hard_breach", "status",
 )  # fmt: skip
 """The columns besides the grid's axes and the tiers' probabilities."""
-WORST: Final = ("RED", "AMBER", "GREY", "GREEN")
 
 
 def summary_frame(solved: Solved, supply: Supply, limits: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +119,7 @@ def _first(limits: pd.DataFrame, scenario: str) -> dict[str, str]:
     return {
         "first_limit": f"{broken[0]['node']} {broken[0]['limit']}" if broken else "",
         "first_hard_breach": str(broken[0]["first_hard_breach"]) if broken else "",
-        "status": next((word for word in WORST if word in held), "GREY"),
+        "status": next((word for word in STATUSES if word in held), "GREY"),
     }
 
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from capmodel.plan.cases import TENTH, Z_90, Case, Move
+from capmodel.demand.given import Z_90
+from capmodel.demand.paths import Z_975
+from capmodel.plan.cases import TENTH, Case, Move
 from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ UNEVEN: Final = 0.5
 """How far the hottest pod's excess over the mean is moved [ratio]."""
 POOLS: Final = 0.25
 """How far the largest connection pools are moved [ratio]."""
-Z_975: Final = 1.959963984540054
-"""Standard normal quantile at 97.5 %: fits state 95 % intervals."""
 
 
 def _largest(solved: Solved, supply: Supply) -> list[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from capmodel import documents
 from capmodel.capacity.curves import curve_from_dict, sweep_points
-from capmodel.errors import InputError, Problem, nearest
+from capmodel.errors import InputError, Problem, require_known
 from capmodel.orders import OrdersPolicy, orders_as_of
 from capmodel.plan.causes import explained_diff
 from capmodel.plan.changes import changed_inputs, changes_frame, mismatch
@@ -35,8 +35,6 @@ from capmodel.plan.stories import stories_of
 from capmodel.plan.tripwire_words import tripwire_sentences
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from capmodel.plan.model import CapacityFit
     from capmodel.plan.study import Study
 
@@ -85,14 +83,7 @@ class PlanSet(PlanViews):
         InputError
             For an unknown name, naming the nearest.
         """
-        if name not in self.frames:
-            close = nearest(name, self.frames)
-            raise InputError.of(
-                "to_frame",
-                got=repr(name),
-                expected=f"one of: {', '.join(self.frames)}",
-                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-            )
+        require_known("to_frame", name, self.frames)
         return self.frames[name].copy()
 
     def headline(self) -> str:
@@ -145,14 +136,7 @@ class PlanSet(PlanViews):
         wanted = {"scenario": scenario or self._main, "node": node, "limit": limit}
         for column, value in wanted.items():
             known = list(dict.fromkeys(factors[column]))
-            if value not in known:
-                close = nearest(value, known)
-                raise InputError.of(
-                    f"explain.{column}",
-                    got=repr(value),
-                    expected=f"one of: {', '.join(known) or 'none'}",
-                    do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-                )
+            require_known(f"explain.{column}", value, known)
             factors = factors[factors[column] == value]
         columns = ["step", "factor", "value", "unit", "basis", "source"]
         return factors[columns].reset_index(drop=True)
@@ -297,14 +281,7 @@ class PlanSet(PlanViews):
         )
 
     def _only(self, scenario: str) -> dict[str, pd.DataFrame]:
-        if scenario not in (*self.scenarios, MIXTURE):
-            close = nearest(scenario, self.scenarios)
-            raise InputError.of(
-                "diff",
-                got=repr(scenario),
-                expected=f"one of: {', '.join((*self.scenarios, MIXTURE))}",
-                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-            )
+        require_known("diff", scenario, (*self.scenarios, MIXTURE))
         return {
             name: frame[frame["scenario"] == scenario].assign(scenario="")
             for name, frame in self.frames.items()
@@ -327,7 +304,7 @@ class PlanSet(PlanViews):
     def _body(self) -> dict[str, Any]:
         return {
             "meta": self.meta,
-            "frames": {name: frame_to_json(name, frame) for name, frame in self.frames.items()},
+            "frames": {name: frame_to_json(frame) for name, frame in self.frames.items()},
             "curves": list(self.curves),
         }
 
@@ -414,9 +391,7 @@ class PlanSet(PlanViews):
                 )
             )
         return cls(
-            frames={
-                n: frame_from_json(n, body["frames"][n]) for n in FRAMES if n in body["frames"]
-            },
+            frames={n: frame_from_json(body["frames"][n]) for n in FRAMES if n in body["frames"]},
             meta=body["meta"],
             curves=tuple(body["curves"]),
             environment=data["environment"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from capmodel.errors import InputError, nearest
+from capmodel.errors import InputError, require_known
 from capmodel.plan.frames_limits import MIXTURE
 
 if TYPE_CHECKING:
@@ -30,14 +30,7 @@ def ranked(summary: pd.DataFrame, by: str) -> pd.DataFrame:
     InputError
         For another word than these, and where nothing has a regret.
     """
-    if by not in COLUMNS:
-        close = nearest(by, COLUMNS)
-        raise InputError.of(
-            "rank.by",
-            got=repr(by),
-            expected=f"one of: {', '.join(COLUMNS)}",
-            do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-        )
+    require_known("rank.by", by, COLUMNS)
     rows = summary[summary["scenario"] != MIXTURE]
     column = next((c for c in sorted(rows.columns) if c.startswith(COLUMNS[by])), "")
     if not column or rows[column].isna().any():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from capmodel.errors import InputError, nearest
+from capmodel.errors import InputError, require_known
 from capmodel.plots.canvas import (
     BAND,
     BLUE,
@@ -143,14 +143,7 @@ def draw_grid(frames: Frames, ax: Axes | None, *, of: str | None, axes: tuple[st
             do='Draw "limits" or "demand", or plan a grid.',
         )
     numbers = [c for c in every.columns if c not in axes and _is_number(every[c])]
-    if column not in numbers:
-        close = nearest(column, numbers)
-        raise InputError.of(
-            "plot.grid.of",
-            got=repr(column),
-            expected=f"one of: {', '.join(numbers)}",
-            do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-        )
+    require_known("plot.grid.of", column, numbers)
     rows = every[every["scenario"] != "mixture"]
     held = ""
     for axis in axes[TWO:]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capmodel.plots.labels import number, percent, usd
-from capmodel.report.views import MIXTURE, Block, Column, Figure, Material, Note, table
+from capmodel.report.views import Block, Column, Figure, Material, Note, table
+from capmodel.schema import MIXTURE
 
 if TYPE_CHECKING:
     import pandas as pd

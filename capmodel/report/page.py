@@ -13,6 +13,7 @@ from capmodel.report.order_book import orders
 from capmodel.report.pay import cost, risk
 from capmodel.report.provide import databases, partners, services
 from capmodel.report.views import Figure, Material, make_material
+from capmodel.schema import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,4 +111,4 @@ def page_environment(material: Material) -> Environment:
 def _tally(material: Material) -> tuple[tuple[str, int], ...]:
     rows = material.deciding("limits")
     held = Counter(str(status) for status in rows.get("status", ()))
-    return tuple((word, held[word]) for word in ("RED", "AMBER", "GREY", "GREEN") if held[word])
+    return tuple((word, held[word]) for word in STATUSES if held[word])

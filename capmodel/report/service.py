@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from capmodel.errors import InputError, nearest
+from capmodel.errors import InputError, require_known
 from capmodel.plots.labels import exact, humanize, is_missing, lower, number
 from capmodel.report.markdown import escape, table_lines
 from capmodel.report.page import page_environment
@@ -171,14 +171,7 @@ def to_service_page(
 def _own_row(material: Material, service: str) -> dict[str, Any]:
     rows = material.deciding("services")
     known = [str(name) for name in rows.get("service", ())]
-    if service not in known:
-        close = nearest(service, known)
-        raise InputError.of(
-            "service",
-            got=repr(service),
-            expected=f"one of: {', '.join(known) or 'none'}",
-            do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-        )
+    require_known("service", service, known)
     return _rows(where(rows, service=service))[0]
 
 

@@ -21,6 +21,7 @@ from capmodel.plots.labels import (
     percent,
     usd,
 )
+from capmodel.schema import MIXTURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +59,6 @@ Kind = Literal[
 """How a column is written: ``num`` shares decimals over the column, ``mixed`` has several units,
 ``date`` names the weekday, ``day`` does not."""
 
-MIXTURE: Final = "mixture"
 HEAD_ROWS: Final = 25
 MOST_ROWS: Final = 300
 _NUMERIC: Final = frozenset({"count", "num", "mixed", "ratio", "x", "price", "usd"})

@@ -17,7 +17,8 @@ import pandas as pd
 from capmodel.cost import cents
 from capmodel.errors import InputError, Problem, nearest
 from capmodel.retro.observed import Observed
-from capmodel.retro.planned import MIXTURE, Planned
+from capmodel.retro.planned import Planned
+from capmodel.schema import MIXTURE
 
 __all__ = ["check_provisioned", "limits_frame", "money_frame", "usage_of"]
 

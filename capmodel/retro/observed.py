@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 
 from capmodel.errors import InputError, nearest
-from capmodel.history import History, hours_in
+from capmodel.history import History, hours_in, offered_per_second
 from capmodel.history.localtime import local_days
 from capmodel.retro.planned import Planned
-from capmodel.schema import DEMAND_QUANTITIES, SHED_OF, Finding
+from capmodel.schema import DEMAND_QUANTITIES, Finding
 
 __all__ = ["Observed", "observe"]
 
@@ -162,16 +162,9 @@ def _outside(planned: Planned, actuals: History, inside: History) -> list[Findin
 
 def _demand(clean: History, node: str, planned: Planned) -> np.ndarray | None:
     """Return what was offered: served, and turned away where that was counted, in plan units."""
-    measured = clean.measured(node)
-    quantity = next((q for q in DEMAND_QUANTITIES if q in measured), None)
-    if quantity is None:
+    if not set(DEMAND_QUANTITIES).intersection(clean.measured(node)):
         return None
-    offered = np.array(clean.series(node, quantity))
-    shed = SHED_OF[quantity]
-    if shed in measured:
-        offered += np.nan_to_num(clean.series(node, shed))
-    seconds = 60.0 if quantity == "per_min" else 1.0
-    return np.asarray(offered / seconds * planned.seconds(node))
+    return offered_per_second(clean, node) * planned.seconds(node)
 
 
 def _day_peaks(

@@ -14,13 +14,13 @@ import numpy as np
 
 from capmodel.plan import PlanSet
 from capmodel.retro.quantiles import mixture_quantiles
+from capmodel.schema import MIXTURE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MIXTURE", "PEAKS", "Planned", "planned_of"]
+__all__ = ["PEAKS", "Planned", "planned_of"]
 
-MIXTURE: Final = "mixture"
 PEAKS: Final = ("peak_p10", "peak_p50", "peak_p90", "peak_p95")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from capmodel import documents
-from capmodel.errors import InputError, nearest
+from capmodel.errors import InputError, require_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,14 +52,7 @@ class Retro:
         InputError
             For an unknown name, naming the nearest.
         """
-        if name not in self.frames:
-            close = nearest(name, self.frames)
-            raise InputError.of(
-                "to_frame",
-                got=repr(name),
-                expected=f"one of: {', '.join(self.frames)}",
-                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-            )
+        require_known("to_frame", name, self.frames)
         return self.frames[name].copy()
 
     def headline(self) -> str:

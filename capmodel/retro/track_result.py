@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capmodel.errors import InputError, nearest
+from capmodel.errors import require_known
 from capmodel.plots.labels import number
+from capmodel.schema import STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,21 +45,14 @@ class Track:
         InputError
             For an unknown name, naming the nearest.
         """
-        if name not in self.frames:
-            close = nearest(name, self.frames)
-            raise InputError.of(
-                "to_frame",
-                got=repr(name),
-                expected=f"one of: {', '.join(self.frames)}",
-                do=f'Did you mean "{close}"?' if close else "Choose one of these.",
-            )
+        require_known("to_frame", name, self.frames)
         return self.frames[name].copy()
 
     @property
     def status(self) -> str:
         """The worst status of the limits: RED, AMBER, GREY or GREEN."""
         statuses = list(self.frames["limits"]["status"])
-        return next((s for s in ("RED", "AMBER", "GREY", "GREEN") if s in statuses), "GREY")
+        return next((s for s in STATUSES if s in statuses), "GREY")
 
     def headline(self) -> str:
         """Return where the season stands, how high the rest can go, and what room is left."""

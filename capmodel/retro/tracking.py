@@ -19,6 +19,7 @@ from capmodel.history import History
 from capmodel.plan import PlanSet
 from capmodel.plan.baseline import Baseline
 from capmodel.plan.frames_fan import week_of
+from capmodel.plan.request import as_date
 from capmodel.retro.comparable import Comparable, comparable
 from capmodel.retro.conditioning import Fan, Revised, covariance, revise, stated_sd
 from capmodel.retro.observed import Observed, observe
@@ -117,15 +118,7 @@ def track(
 def _last_day(planned: Planned, until: str | date | None) -> int:
     end = planned.season_end
     if until is not None:
-        try:
-            end = until if isinstance(until, date) else date.fromisoformat(until)
-        except ValueError as error:
-            raise InputError.of(
-                "until",
-                got=repr(until),
-                expected="an ISO date such as 2026-12-02",
-                do="Rewrite it.",
-            ) from error
+        end = as_date(until, "until")
     if not planned.start < end <= planned.end:
         raise InputError.of(
             "until",

@@ -213,7 +213,7 @@ def _ratio_problem(where: str, value: float) -> Problem | None:
         where=where,
         got=str(value),
         expected=f"a ratio between {low} and {high} (1.25 means 25 % more)",
-        do=f"Did you mean {meant:g}?",
+        do=f"Did you mean {meant:g}?" if math.isfinite(value) else "Write a number.",
     )
 
 
