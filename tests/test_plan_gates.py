@@ -271,6 +271,9 @@ def test_all_problems_of_a_file_are_raised_together():
     ]  # fmt: skip
     assert found[2].do == 'Did you mean "prices"?'
     assert problems(lambda: read("gates: {}"))[0].got == "no rule"
+    # A name with a space is found in the file, too.
+    spaced = problems(lambda: read("gates:\n  a rule: {metric: node, max: 1}\n"))
+    assert spaced[0].where == "gates.yaml:2 gates.a rule.metric"
 
 
 @pytest.mark.parametrize(

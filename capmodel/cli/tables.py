@@ -27,7 +27,7 @@ FORMATS: Final[tuple[Format, ...]] = ("table", "json", "csv", "md")
 _DIGITS: Final = 5
 _PERCENT: Final = (
     "p_", "utilization", "wape", "bias", "skill", "better_", "coverage", "peak_error",
-    "peak_abs_error", "above_",
+    "peak_abs_error", "above_", "ape",
 )  # fmt: skip
 """Columns that begin so are ratios, shown as percent."""
 

@@ -219,7 +219,8 @@ _KEY_PATH: Final = re.compile(r"(?!.*\.(ya?ml|csv|parquet|json)$)[^\s:./-][^\s:/
 
 def _with_line(located: LocatedDict, problem: Problem) -> Problem:
     """Add the file to a problem whose `where` is a key path, and the line where it stands."""
-    if not _KEY_PATH.fullmatch(problem.where):
+    named = located.find(problem.where)  # a name of the user's own may hold spaces
+    if named is None and not _KEY_PATH.fullmatch(problem.where):
         return problem  # it already names a file and a line, or something else altogether
     place = _place(located, problem.where) or f"{located.name} {problem.where}"
     return dataclasses.replace(problem, where=place)

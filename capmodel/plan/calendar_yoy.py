@@ -14,6 +14,7 @@ import pandas as pd
 
 from capmodel.demand import DemandFit
 from capmodel.plan.equip import root_basis
+from capmodel.plots.labels import humanize
 from capmodel.scenario import day_factor
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _words(names: str, *, is_new: bool) -> list[str]:
     """Return in words which events a month has gained or lost, nothing where there are none."""
     if not names:
         return []
-    listed, several = names.replace("_", " "), ", " in names
+    listed, several = ", ".join(map(humanize, names.split(", "))), ", " in names
     if is_new:
         return [f"{listed} {'fall' if several else 'falls'} in it this year and did not last year"]
     return [f"{listed} fell in it last year and {'do' if several else 'does'} not this year"]

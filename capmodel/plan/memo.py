@@ -177,7 +177,7 @@ def _rests_on(frames: Mapping[str, pd.DataFrame], meta: Mapping[str, Any]) -> li
     counts = assumptions["basis"].value_counts().sort_index()
     said = ", ".join(f"{count} {basis}" for basis, count in counts.items())
     share = assumed_share(frames)
-    lines = [f"- {len(assumptions)} numbers are taken on trust: {said}."]
+    lines = [f"- {len(assumptions)} numbers stand as inputs: {said}."]
     if share is not None:
         lines.append(f"- {share:.0%} of the season's bill rests on services that are assumed.")
     rows = [f"{s['name']} {float(s['weight']):.1%}" for s in meta["scenarios"]]
@@ -210,10 +210,11 @@ def _change(frames: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _swing(row: Mapping[Any, Any]) -> str:
-    span = f"{row['low']:.4g} to {row['high']:.4g} {row['unit']} ({row['range']})"
+    span = f"from {row['low']:.4g} to {row['high']:.4g} [{row['unit']}], {row['range']}"
+    few, many = _number(row["nodes_low"]), _number(row["nodes_high"])
+    nodes = f"{few} nodes either way" if few == many else f"{few} to {many} nodes"
     return (
-        f"- {_plain(row['input'])} {span}: "
-        f"{_number(row['nodes_low'])} to {_number(row['nodes_high'])} nodes, "
+        f"- {_plain(row['input'])} {_plain(span)}: {nodes}, "
         f"{_usd(row['usd_low'])} to {_usd(row['usd_high'])} USD."
     )
 
@@ -237,8 +238,9 @@ def _deciders(frames: Mapping[str, pd.DataFrame]) -> list[str]:
     rows = []
     for team, theirs in sorted(teams.items(), key=lambda item: min(_due(r) for r in item[1])):
         first = min(theirs, key=_due)
-        bill = sum((r["usd"] for r in theirs if isinstance(r["usd"], Decimal)), Decimal(0))
-        rows.append((team, _due(first), first["action"], str(len(theirs)), _usd(bill)))
+        bill = [r["usd"] for r in theirs if isinstance(r["usd"], Decimal)]
+        usd = _usd(sum(bill, Decimal(0))) if bill else ""
+        rows.append((team, _due(first), first["action"], str(len(theirs)), usd))
     heads = ("Team", "First date", "First decision", "Decisions", "Season USD")
     return [*_table(heads, rows[:TEAMS]), *_rest(len(rows), TEAMS, "teams")] if rows else []
 

@@ -77,7 +77,7 @@ def _remedy(row: Mapping[Any, Any]) -> str:
         if row["mitigation"]:
             return f"What would help: {row['mitigation']}; nothing of it is ordered."
         return f"Nothing is ordered against it; {row['residual_p']:.1%} remain."
-    usd = f" for {row['usd']:,.2f} USD" if isinstance(row["usd"], Decimal) and row["usd"] else ""
+    usd = f", for {row['usd']:,.2f} USD" if isinstance(row["usd"], Decimal) and row["usd"] else ""
     owner = f", by {row['owner_team']}" if row["owner_team"] else ""
     return (
         f"The order {row['order_id']}, due {row['order_by']}{owner}{usd}, leaves "

@@ -39,7 +39,8 @@ _WORDS: Final = {
     "iops": "IOPS", "ip": "IP", "ips": "IPs", "nat": "NAT", "rps": "RPS", "sha256": "SHA-256",
     "tz": "time zone", "us": "US", "usd": "USD", "utc": "UTC", "vcpu": "vCPU", "yoy": "YoY",
     "fathers": "Father's", "mothers": "Mother's", "presidents": "Presidents'",
-    "valentines": "Valentine's", "years": "Year's",
+    "christmas": "Christmas", "thanksgiving": "Thanksgiving", "valentines": "Valentine's",
+    "years": "Year's",
 }  # fmt: skip
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = (
@@ -221,6 +222,8 @@ def humanize(name: str) -> str:
     --------
     >>> humanize("cyber_monday"), humanize("database_cpu_cores")
     ('Cyber Monday', 'Database CPU cores')
+    >>> humanize("day_after_christmas"), humanize("launch_day_2")
+    ('Day after Christmas', 'Launch day 2')
     """
     words = [_WORDS.get(word, word) for word in str(name).replace("_", " ").split()]
     if not words:

@@ -77,7 +77,7 @@ def draw_tornado(frames: Frames, ax: Axes | None) -> Axes:
     ax.set_ylim(-0.6, max(len(rows), 1) - 0.4)
     _room(ax, [float(rows[c].astype(float).min()) for c in ("usd_low", "usd_high")],
           [float(rows[c].astype(float).max()) for c in ("usd_low", "usd_high")], plan)  # fmt: skip
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k")
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.6g}k")
     ax.set_xlabel("USD of the season", fontsize=8, color=MUTED)
     _beside(ax, len(rows) - 0.35, "nodes", bold=True)
     still = len(every) - len(moving)

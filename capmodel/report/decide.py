@@ -73,7 +73,8 @@ def _first_limit(material: Material) -> Fact | None:
     if rows.empty:
         return None
     row = rows.iloc[0]
-    when = f"; first breach {row['first_policy_breach']}" if row.get("first_policy_breach") else ""
+    day = row.get("first_policy_breach")
+    when = f"; first over policy {day}" if day else ""
     return Fact(
         "Breaks first",
         f"{row['node']} {str(row['limit']).replace('_', ' ')}",

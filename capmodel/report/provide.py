@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capmodel.plots.labels import is_missing, number
+from capmodel.plots.labels import humanize, is_missing, number
 from capmodel.report.decide import limit_columns
 from capmodel.report.views import Block, Column, Material, Note, Section, pivot, table, where
 
@@ -152,9 +152,9 @@ def _windows(material: Material) -> list[Block]:
                 "unit": busy["unit"],
                 "kind": busy["kind"],
                 "fewest": quiet["units"],
-                "quietest": quiet["window"],
+                "quietest": humanize(quiet["window"]),
                 "most": busy["units"],
-                "busiest": f"{busy['window']}, from {busy['start']} until {busy['end']}",
+                "busiest": f"{humanize(busy['window'])}, from {busy['start']} until {busy['end']}",
                 "hold": busy["hold"],
                 "p_any": busy["p_any"],
             }

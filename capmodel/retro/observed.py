@@ -6,7 +6,7 @@ what of it is missing? Nothing is filled in: a day that was seen in part says so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,7 +97,7 @@ def observe(planned: Planned, actuals: History, *, running: bool = False) -> Obs
         seen[node] = count / expected
     if not nodes:
         raise _no_node(planned, actuals)
-    findings += _missing_nodes(planned, nodes)
+    findings += _missing_nodes(planned, nodes, clean.services)
     over = np.arange(n_days) < (day_of_step[-1] if running else n_days)
     findings += _gaps(planned, seen, clean, over=over)
     return Observed(
@@ -192,19 +192,26 @@ def _no_node(planned: Planned, actuals: History) -> InputError:
     )
 
 
-def _missing_nodes(planned: Planned, nodes: list[str]) -> list[Finding]:
+def _missing_nodes(planned: Planned, nodes: list[str], known: Sequence[str]) -> list[Finding]:
     """Name the roots that were not measured one by one, what they feed in one finding."""
     missing = [node for node in planned.season if node not in nodes]
     words = "the plan holds the peak, the actuals do not: it is not judged"
+    others = [node for node in known if node not in planned.kind]
+
+    def close(node: str) -> str:
+        near = nearest(node, others)
+        return f'; the actuals hold "{near}", which the plan does not know' if near else ""
+
     found = [
-        Finding(code="not_measured", severity="warning", service=node, message=words)
+        Finding(code="not_measured", severity="warning", service=node, message=words + close(node))
         for node in missing
         if planned.kind[node] == "root"
     ]
     fed = [node for node in missing if planned.kind[node] != "root"]
     if fed:
         listed = ", ".join(fed[:PREFIX_NAMES]) + (", ..." if len(fed) > PREFIX_NAMES else "")
-        message = f"{len(fed)} nodes are planned and not in the actuals ({listed}): not judged"
+        verb = "nodes are" if len(fed) > 1 else "node is"
+        message = f"{len(fed)} {verb} planned and not in the actuals ({listed}): not judged"
         found.append(
             Finding(
                 code="not_measured",

@@ -210,7 +210,8 @@ def _csv_table(file: Path, columns: Mapping[str, str]) -> pa.Table:
             str(file),
             got=_first_line(error),
             expected="a comma-separated UTF-8 file with one header line",
-            do="Mend that line, or use read_parquet if this is a Parquet file.",
+            do="Mend that line, separate columns by commas and write decimals with a point, or use "
+            "read_parquet if this is a Parquet file.",
         ) from error
     alone = table.column_names[0]
     for separator in (";", "\t"):
