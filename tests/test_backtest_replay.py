@@ -188,6 +188,23 @@ def test_orders_that_are_too_late_are_not_in_place(world):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("day", "short"), [("2025-04-10", 60.0), ("2025-04-18", 0.0)])
+def test_an_order_helps_from_the_day_on_which_it_is_in_place(tmp_path, day, short):
+    """Five days before the sale of 2025-04-20 the higher quota stands: not yet on the 10th."""
+    study = STUDY.replace(
+        "{calendar: none}",
+        "{calendar: none, add: [{name: sale, start: 2024-04-20}, {name: sale, start: 2025-04-20},"
+        " {name: sale, start: 2026-04-20}]}",
+    ).replace("orders: {", "orders: {in_place: {event: sale, days_before: 5}, ")
+    found = cm.replay(written(tmp_path, rows(f"{day} 20:00"), study=study), weeks_before=[9])
+    (plan,) = (p for p in found.provided if p.name == "plan, 9 weeks before")
+    raised = plan.topology.externals["bureau"].limit_rps
+    assert raised > 150.0
+    assert plan.shortfall.minutes_short == short
+    assert found.stood.minutes_short == 60.0
+
+
+@pytest.mark.slow
 def test_minutes_count_where_there_are_minutes(tmp_path):
     """One minute of 400/s in an hour of 100/s: a minute short by the minute, none by the hour."""
     history = rows()

@@ -45,6 +45,16 @@ class Observed:
     missing_h: float
     """Hours of the span that were not measured, and are left out [h]."""
 
+    def take(self, columns: slice) -> Observed:
+        """Return a part of the time."""
+        return replace(
+            self,
+            loads=self.loads.take(slice(None), columns),
+            minutes=self.minutes[columns],
+            dates=self.dates[columns],
+            time=self.time[columns],
+        )
+
     @property
     def by_minute(self) -> float:
         """Share of the measured time that is known by the minute [ratio]."""

@@ -41,6 +41,8 @@ from capmodel.plan.request import Horizon, PlanRequest, Sampling, Setting
 from capmodel.scenario import Scenario
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capmodel.backtest.shortfall import Shortfall
     from capmodel.capacity.estate import Estate
     from capmodel.catalog import Catalog
@@ -79,7 +81,13 @@ class _Past:
         """Return the fit of what was known before a day."""
         accept = self.study.history.accept if self.study.history else ()
         model = CapacityModel(topology=self.topology, events=self.events, usage=self.study.usage)
-        return model.fit(self.until(until), fine=_before(self.fine, until), accept=accept)
+        return model.fit(
+            self.until(until),
+            fine=_before(self.fine, until),
+            accept=accept,
+            observations=self.study.read_observations(),
+            units=self.study.read_units(),
+        )
 
 
 def replay(
@@ -151,6 +159,7 @@ def replay(
         by_minute=judge.seen.by_minute,
         missing_h=judge.seen.missing_h,
         left_out=past.left_out,
+        undated=_undated(study),
         no_precedent={name: one.no_precedent for name, one in zip(names, made, strict=True)},
     )
 
@@ -185,6 +194,13 @@ def _read(study: Study, year: int | None, weeks_before: Sequence[int]) -> _Past:
         topology=as_learnt(without(topology, unborn), history),
         left_out=tuple(unborn),
     )
+
+
+def _undated(study: Study) -> tuple[str, ...]:
+    """Return the tables that carry no date, and are taken as known when the plans were made."""
+    files = study.history
+    named = {} if files is None else {"load tests": files.observations, "units": files.units}
+    return tuple(name for name, path in named.items() if path is not None)
 
 
 def _lacks(history: History | None, topology: Topology | None) -> str:
@@ -298,26 +314,52 @@ class _Judge:
         request = _request(self.past, self.known, days)
         return standing_estate(self.known, request, topology, seen.dates)
 
-    def _of(self, name: str, topology: Topology, *, late: Sequence[str] = ()) -> Provided:
+    def _of(self, name: str, topology: Topology) -> Provided:
         return Provided(
             name=name,
             topology=topology,
-            shortfall=shortfall(self._estate(topology, self.seen), self.seen),
+            shortfall=self.as_it_stood(topology),
             usd=bill(topology, catalog=self._catalog, hours=self._hours),
-            too_late=tuple(late),
+            too_late=(),
         )
 
-    def as_it_stood(self, stood: Topology) -> Shortfall:
-        """Return what would have happened without any order."""
-        return shortfall(self._estate(stood, self.seen), self.seen)
+    def as_it_stood(self, topology: Topology) -> Shortfall:
+        """Return what would have happened with the same all through the season."""
+        return shortfall([(self._estate(topology, self.seen), self.seen)])
 
     def plan(self, name: str, made: _Made) -> Provided:
-        """Return what a plan's orders made of what stood, those that were too late left out."""
+        """Return what a plan's orders made of what stood, each from the day it is in place.
+
+        Those that were too late on the plan's day are left out. The bill is the plan's own: what is
+        ordered, all through the season.
+        """
         orders = made.plan.to_frame("orders")
         as_of = str(made.plan.meta["as_of"])
         late = orders["latest_by"].astype(str).lt(as_of) & (orders["latest_by"] != "")
-        topology = ordered(made.stood, orders[~late], catalog=self._catalog)
-        return self._of(name, topology, late=orders.loc[late, "action"].tolist())
+        placed, topology = orders[~late], made.stood
+        stood = []
+        for day, end in self._stages(placed):
+            done = placed[placed["in_place_by"].astype(str) <= str(day)]
+            topology = ordered(made.stood, done, catalog=self._catalog)
+            seen = self.seen.take(slice(*np.searchsorted(self.seen.dates, [day, end])))
+            if len(seen.minutes):
+                stood.append((self._estate(topology, seen), seen))
+        final = ordered(made.stood, placed, catalog=self._catalog)
+        return Provided(
+            name=name,
+            topology=final,
+            shortfall=shortfall(stood),
+            usd=bill(final, catalog=self._catalog, hours=self._hours),
+            too_late=tuple(orders.loc[late, "action"]),
+        )
+
+    def _stages(self, placed: pd.DataFrame) -> list[tuple[np.datetime64, np.datetime64]]:
+        """Return the spans of the season between the days on which orders come into place."""
+        first = np.datetime64(self.past.season.start)
+        end = np.datetime64(self.past.season.end)
+        days = {np.datetime64(day) for day in placed["in_place_by"] if day}
+        starts = sorted({first, *(day for day in days if first < day < end)})
+        return list(zip(starts, [*starts[1:], end], strict=True))
 
     def ran(self, stood: Topology) -> tuple[Provided, ...]:
         """Return what the recorded pods were; nothing where none were recorded."""

@@ -56,6 +56,8 @@ class Replay:
     """Hours that were not measured and are not judged [h]."""
     left_out: tuple[str, ...]
     """Services that had not been born when the first plan was made."""
+    undated: tuple[str, ...]
+    """Tables without dates, taken as known when the plans were made."""
     no_precedent: Mapping[str, tuple[str, ...]]
     """By plan, event days that nobody had seen: taken at a lift of 1."""
 
@@ -208,6 +210,8 @@ class Replay:
             lines.append(f"{self.missing_h:g} hours were not measured and are not judged.")
         if self.left_out:
             lines.append(f"Left out, born since: {', '.join(self.left_out)}.")
+        if self.undated:
+            lines.append(f"Without dates, so taken as known then: {', '.join(self.undated)}.")
         unseen = sorted({event for events in self.no_precedent.values() for event in events})
         if unseen:
             lines.append(f"Taken at a lift of 1, never seen before: {', '.join(unseen)}.")

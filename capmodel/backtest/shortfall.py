@@ -63,7 +63,7 @@ class LimitShort:
     unit: str
     tier: int
     hard: float
-    """What stood [unit]."""
+    """What stood at the season's end [unit]."""
     peak: float
     """The most that was needed [unit]."""
     minutes_short: float
@@ -105,36 +105,62 @@ def usages(estate: Estate, loads: Loads) -> Iterator[tuple[Limit, np.ndarray]]:
         yield limit, np.broadcast_to(full, (1, len(loads.dates)))[0]
 
 
-def shortfall(estate: Estate, seen: Observed) -> Shortfall:
-    """Return the minutes in which what stands would not have held what arrived.
+def shortfall(stood: Sequence[tuple[Estate, Observed]]) -> Shortfall:
+    """Return the minutes in which what stood would not have held what arrived.
 
     Every pod may run full and every pool places what its pods need then: what is short is short
     after scaling out to all that stands.
+
+    Parameters
+    ----------
+    stood
+        Parts of the season in the order of time, each with what stood in it.
     """
-    rows, over = [], {}
-    planned = np.zeros(len(seen.minutes), dtype=bool)
-    for limit, usage in usages(estate, seen.loads):
-        planned |= _over_policy(limit, estate, seen.loads)
-        above = usage > limit.hard * FULL
-        over[limit.key] = (limit.tier, above)
-        rows.append((_first(above), -_worst(usage, limit.hard), _row(limit, usage, above, seen)))
+    parts = [_held(estate, seen) for estate, seen in stood]
+    last, minutes = stood[-1][0], np.concatenate([seen.minutes for _, seen in stood])
+    rows, above_of = [], dict[tuple[str, str], tuple[int, np.ndarray]]()
+    for key, (limit, _, _) in parts[-1].limits.items():
+        above = np.concatenate([part.limits[key][2] for part in parts])
+        above_of[key] = (limit.tier, above)
+        worst = max(_worst(part.limits[key][1], part.limits[key][0].hard) for part in parts)
+        peak = max(float(part.limits[key][1].max(initial=0.0)) for part in parts)
+        dates = np.concatenate([seen.dates for _, seen in stood])
+        row = _row(limit, peak, worst, above, minutes, dates)
+        rows.append((_first(above), -worst, row))
     rows.sort(key=lambda row: row[:2])
-    tiers = sorted({tier for tier, _ in over.values()})
-    none = np.zeros(len(seen.minutes), dtype=bool)
-    every = np.logical_or.reduce([none, *(above for _, above in over.values())])
-    by_tier = {
-        tier: np.logical_or.reduce([none, *(a for t, a in over.values() if t == tier)])
-        for tier in tiers
-    }
-    pools = estate.topology.pools
+    none = np.zeros(len(minutes), dtype=bool)
+
+    def short(tier: int | None) -> float:
+        hit = [above for of, above in above_of.values() if tier is None or of == tier]
+        return float(minutes[np.logical_or.reduce([none, *hit])].sum())
+
     return Shortfall(
         limits=tuple(row for _, _, row in rows),
-        minutes_short=float(seen.minutes[every].sum()),
-        minutes_short_by_tier={t: float(seen.minutes[a].sum()) for t, a in by_tier.items()},
-        minutes_short_zone_lost=float(seen.minutes[_zone_lost(estate, seen)].sum()),
-        minutes_over_policy=float(seen.minutes[planned].sum()),
-        nodes={name: pool.today for name, pool in pools.items() if pool.today is not None},
+        minutes_short=short(None),
+        minutes_short_by_tier={t: short(t) for t in sorted({t for t, _ in above_of.values()})},
+        minutes_short_zone_lost=float(minutes[np.concatenate([p.zone_lost for p in parts])].sum()),
+        minutes_over_policy=float(minutes[np.concatenate([p.over_policy for p in parts])].sum()),
+        nodes={n: pool.today for n, pool in last.topology.pools.items() if pool.today is not None},
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """A part of the season held against what stood in it; arrays by column."""
+
+    limits: Mapping[tuple[str, str], tuple[Limit, np.ndarray, np.ndarray]]
+    """Limit, usage, and where it exceeds."""
+    over_policy: np.ndarray
+    zone_lost: np.ndarray
+
+
+def _held(estate: Estate, seen: Observed) -> _Held:
+    over_policy = np.zeros(len(seen.minutes), dtype=bool)
+    limits = {}
+    for limit, usage in usages(estate, seen.loads):
+        over_policy |= _over_policy(limit, estate, seen.loads)
+        limits[limit.key] = (limit, usage, usage > limit.hard * FULL)
+    return _Held(limits, over_policy, _zone_lost(estate, seen))
 
 
 def _over_policy(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
@@ -154,17 +180,24 @@ def _worst(usage: np.ndarray, hard: float) -> float:
     return peak / hard
 
 
-def _row(limit: Limit, usage: np.ndarray, above: np.ndarray, seen: Observed) -> LimitShort:
+def _row(
+    limit: Limit,
+    peak: float,
+    worst: float,
+    above: np.ndarray,
+    minutes: np.ndarray,
+    dates: np.ndarray,
+) -> LimitShort:
     return LimitShort(
         node=limit.node,
         limit=limit.name,
         unit=limit.unit,
         tier=limit.tier,
         hard=float(limit.hard),
-        peak=float(usage.max(initial=0.0)),
-        minutes_short=float(seen.minutes[above].sum()),
-        first=str(seen.dates[above][0]) if above.any() else "",
-        worst_x=_worst(usage, limit.hard),
+        peak=peak,
+        minutes_short=float(minutes[above].sum()),
+        first=str(dates[above][0]) if above.any() else "",
+        worst_x=worst,
     )
 
 
@@ -192,7 +225,7 @@ def recorded_shortfall(estate: Estate, seen: Observed, record: Recorded) -> Shor
     record
         Pods by step of the same days.
     """
-    held = shortfall(estate, seen)
+    held = shortfall([(estate, seen)])
     step = np.searchsorted(record.time, seen.time, side="right") - 1
     rows = [row for row in held.limits if row.limit not in {"nodes", "replicas", "cpu_cores"}
             or row.node in estate.topology.databases]  # fmt: skip
