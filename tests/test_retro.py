@@ -247,6 +247,14 @@ def test_what_stood_there_is_checked(plan: PlanSet) -> None:
     assert problems[1].got == "-1"
 
 
+def test_a_misspelt_root_is_named_beside_the_one_that_is_missing(plan: PlanSet) -> None:
+    calm = {"chekouts" if name == "checkouts" else name: q for name, q in CALM.items()}
+    found = retro(plan, hours(**calm)).to_frame("findings")
+    row = only(found, code="not_measured", service="checkouts")
+    assert row["severity"] == "warning"
+    assert 'the actuals hold "chekouts"' in row["message"]
+
+
 def test_rows_outside_the_plan_are_said_to_be_left_out(plan: PlanSet) -> None:
     frame = hours(**CALM).to_frame()
     early = frame.assign(time=frame["time"] - pd.Timedelta(days=3))

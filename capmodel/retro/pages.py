@@ -59,9 +59,9 @@ WORDS: Final = {
 ROWS: Final = 30
 STYLE: Final = """\
 body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',Arial,sans-serif;color:#1f2933;
-max-width:980px;margin:2rem auto;padding:0 1rem}h1{font-size:1.5rem}
+max-width:1080px;margin:2rem auto;padding:0 1rem}h1{font-size:1.5rem}
 h2{font-size:1.1rem;margin-top:2rem}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px}
-th,td{padding:.25rem .6rem;border-bottom:1px solid #d5dbe1;text-align:left;white-space:nowrap}
+th,td{padding:.25rem .5rem;border-bottom:1px solid #d5dbe1;text-align:left;white-space:nowrap}
 td.n{text-align:right;font-variant-numeric:tabular-nums}footer{color:#5f6b76;font-size:12px;
 margin-top:2rem;overflow-wrap:anywhere}@media print{body{margin:0;max-width:none}}"""
 
