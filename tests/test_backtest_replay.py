@@ -16,6 +16,7 @@ from command import runner
 
 import capmodel as cm
 from capmodel.backtest.past_season import past_season
+from capmodel.backtest.replay import _too_late
 from capmodel.backtest.replayed import Replay
 from capmodel.backtest.standing import changed, ordered, without
 from capmodel.catalog import Catalog
@@ -518,3 +519,16 @@ def test_bikes_name_the_limit_that_what_came_names(data_dir, tmp_path):
     assert (came.node, came.limit, came.first) == ("bureau", "quota", str(quota))
     named = found.to_frame("named")
     assert set(zip(named["node"], named["limit"], strict=True)) == {("bureau", "quota")}
+
+
+def test_what_waits_for_a_late_order_is_late_too():
+    """A reservation waits for a quota, a pool for the reservation; the quota's date is gone."""
+    orders = pd.DataFrame(
+        {
+            "id": ["quota", "reservation", "pool", "other"],
+            "latest_by": ["2026-09-01", "2026-11-15", "2026-11-16", ""],
+            "depends_on": ["", "quota", "other, reservation", ""],
+        }
+    )
+    assert _too_late(orders, "2026-09-21").tolist() == [True, True, True, False]
+    assert not _too_late(orders, "2026-09-01").any()

@@ -55,9 +55,9 @@ def frames(**changes: object) -> dict[str, pd.DataFrame]:
             {**risk, "tier": 1, "p_any": 0.01, "p_any_after_orders": 0.01},
         ],
         "cost": [
-            {"scenario": "mixture", "usd": Decimal("0.10"), "as_of": "2026-06-01"},
-            {"scenario": "mixture", "usd": Decimal("0.20"), "as_of": "2026-03-28"},
-            {"scenario": "base", "usd": Decimal(99), "as_of": "2020-01-01"},
+            {"scenario": "mixture", "kind": "nodes", "usd": Decimal("0.10"), "as_of": "2026-06-01"},
+            {"scenario": "mixture", "kind": "nodes", "usd": Decimal("0.20"), "as_of": "2026-03-28"},
+            {"scenario": "base", "kind": "nodes", "usd": Decimal(99), "as_of": "2020-01-01"},
         ],
     }
     return {name: pd.DataFrame(value) for name, value in {**made, **changes}.items()}
@@ -158,4 +158,6 @@ def test_risk_and_cost() -> None:
     ) in whole
     assert "Within the accepted risk as things stand: tier 1." in whole
     # Of the mixture alone, the oldest price named; 0.05 is what today's estate would cost.
-    assert has(whole.splitlines()[-1], "costs 0.30 USD", "+0.25", "2026-03-28")
+    assert has(whole.splitlines()[-1], "costs 0.30 USD on demand (", "+0.25", "2026-03-28")
+    spot = [row | {"kind": "spot"} for row in frames()["cost"].to_dict("records")]
+    assert "costs 0.30 USD on demand and on Spot" in text(cost=spot)

@@ -291,6 +291,17 @@ def _request(past: _Past, fit: CapacityFit, days: np.ndarray) -> PlanRequest:
     )
 
 
+def _too_late(orders: pd.DataFrame, as_of: str) -> pd.Series[bool]:
+    """Return which orders can no longer be asked for, or wait for one that cannot, by row."""
+    late = orders["latest_by"].astype(str).lt(as_of) & (orders["latest_by"] != "")
+    needs = orders["depends_on"].str.split(", ")
+    while True:
+        waits = late | needs.map(set(orders.loc[late, "id"]).intersection).astype(bool)
+        if (waits == late).all():
+            return late
+        late = waits
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judge:
     """Holds ways to provide against what arrived."""
@@ -335,7 +346,7 @@ class _Judge:
         """
         orders = made.plan.to_frame("orders")
         as_of = str(made.plan.meta["as_of"])
-        late = orders["latest_by"].astype(str).lt(as_of) & (orders["latest_by"] != "")
+        late = _too_late(orders, as_of)
         placed, topology = orders[~late], made.stood
         stood = []
         for day, end in self._stages(placed):

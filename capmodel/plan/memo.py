@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from capmodel.plan.frames_limits import MIXTURE
+from capmodel.plan.sentences import bought
 from capmodel.plan.stories import stories_of
 from capmodel.plan.tripwire_words import tripwire_sentences
 from capmodel.plots.labels import humanize
@@ -80,7 +81,7 @@ def _bill(cost: pd.DataFrame, meta: Mapping[str, Any]) -> str:
         return "Nothing in the plan has a price."
     today = meta["today_usd"]
     more = "" if today is None else f", {total - Decimal(today):+,.2f} against what stands today"
-    return f"The season costs **{total:,.2f} USD** on demand{more}."
+    return f"The season costs **{total:,.2f} USD** {bought(rows)}{more}."
 
 
 def _options(frames: Mapping[str, pd.DataFrame]) -> list[str]:

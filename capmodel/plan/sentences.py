@@ -14,7 +14,7 @@ from capmodel.plots.labels import humanize
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["headline_of"]
+__all__ = ["bought", "headline_of"]
 
 PEAKS: Final = 3
 """Roots whose peak is told in the headline."""
@@ -194,6 +194,10 @@ def _cost(cost: pd.DataFrame, today: str | None) -> list[str]:
         else f" ({total - Decimal(today):+,.2f} against today's nodes and classes over the same "
         "days)"
     )
-    return [
-        f"The season costs {total:,.2f} USD on demand{more}, prices as of {rows['as_of'].min()}."
-    ]
+    oldest = rows["as_of"].min()
+    return [f"The season costs {total:,.2f} USD {bought(rows)}{more}, prices as of {oldest}."]
+
+
+def bought(cost: pd.DataFrame) -> str:
+    """Return how the lines of a bill are bought, in words: commitments stand beside it."""
+    return "on demand and on Spot" if (cost["kind"] == "spot").any() else "on demand"
