@@ -202,7 +202,7 @@ def test_the_report_shows_windows_ways_and_options(certain: PlanSet) -> None:
     }
     windows = tables["Weeks and events by themselves: 5 windows"]
     assert [cell.text for cell in windows.rows[0]][:6] == [
-        "api", "pods", "108", "2026-W47", "267", "Cyber monday, from 2026-11-30 until 2026-12-01",
+        "api", "pods", "108", "2026-W47", "267", "Cyber Monday, from 2026-11-30 until 2026-12-01",
     ]  # fmt: skip
     assert len(tables["Ways to provide the same nodes, hour by hour"].rows) == 3
     assert tables["Options: one size too many, one too few"].rows

@@ -117,8 +117,8 @@ def test_a1_comparable_growth_is_30_percent_where_the_calendar_reads_44_and_15(
     note = clean_plan.meta["notes"]["demand"]
     assert "checkouts in 2026-11 reads +4" in note
     assert "checkouts in 2026-12 reads +1" in note
-    assert "cyber monday falls in it this year and did not last year" in note
-    assert "cyber monday fell in it last year and does not this year" in note
+    assert "Cyber Monday falls in it this year and did not last year" in note
+    assert "Cyber Monday fell in it last year and does not this year" in note
 
 
 def test_a1_the_calendar_is_only_read_where_last_year_is_known(clean_plan, tmp_path):
