@@ -310,6 +310,8 @@ purchase:
         (price * 2 * 240).quantize(Decimal("0.01")),
         (price * Decimal("0.4") * 2 * 240).quantize(Decimal("0.01")),
     ]
+    asked = row(plan, "orders", id="nodes:general")["reason"]
+    assert "; 1 of the 3 run on Spot, which no reservation holds" in asked
     month = row(plan, "cost_month", scenario="mixture", window="2026-11")
     # Two nodes by day put one on Spot, one by night puts none: 240 hours of 1 + 1 spare, 240 more.
     at_spot = price * Decimal("0.4") * (240 * 2 + 240 * 2)

@@ -180,6 +180,13 @@ def _vcpu_of_nodes(solved: Solved) -> dict[str, int]:
     }
 
 
+def _spot_note(solved: Solved, pool: str, required: int) -> str:
+    """Return which of a pool's nodes run on Spot, '' for none."""
+    spot = solved.request.purchase.spot.get(pool)
+    on_spot = 0 if spot is None else int(spot.nodes(required))
+    return f"; {on_spot} of the {required} run on Spot, which no reservation holds" * (on_spot > 0)
+
+
 def _node_orders(
     solved: Solved, supply: Supply, in_place: dt.date, *, account: AccountVcpu | None
 ) -> list[Order]:
@@ -200,6 +207,7 @@ def _node_orders(
                 required=need.placed.nodes,
                 because=f"{need.needed.hold.words}; {need.placed.packing.binding} binds"
                 + (f"; {spare} to spare in each zone" if spare else "")
+                + _spot_note(solved, pool, need.placed.nodes)
                 + quota_note(solved, pool, account),
                 usd=node_line(pool, node=node, count=extra, hours=hours_of(solved)).usd,
             ),
