@@ -239,7 +239,7 @@ def _season_multiples(solved: Solved) -> dict[str, float]:
 
 
 def _notes(solved: Solved, frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Return the sentences that stand under the report's sections."""
+    """Return what stands under the report's sections, a paragraph a line."""
     bursts = {root: today.burst_x for root, today in solved.fit.today.items()}
     # A level that is declared as a busiest minute, without a factor, says nothing about its hour.
     known = {root: x for root, x in bursts.items() if x > 1 and _has_hours(solved, root)}
@@ -250,13 +250,14 @@ def _notes(solved: Solved, frames: Mapping[str, pd.DataFrame]) -> dict[str, str]
             f"Sizing on the mean of the busiest hour would under-size an ordinary day by {shares}."
         )
     main = solved.request.names[int(np.argmax(solved.request.weights))]
-    sentences += calendar_sentences(frames["calendar_yoy"], scenario=main)
-    notes = {"demand": " ".join(sentences)} | event_hour_note(solved, frames["event_hour"])
+    months = calendar_sentences(frames["calendar_yoy"], scenario=main)
+    demand = "\n".join([" ".join(sentences), *months])
+    notes = {"demand": demand} | event_hour_note(solved, frames["event_hour"])
     notes |= orders_note(solved)
     wires = frames["tripwires"]
     waiting = wires[wires["order"].isin(wires[wires["step"] > 0]["order"])]
     if not waiting.empty:
-        notes["orders"] = " ".join(
+        notes["orders"] = "\n".join(
             filter(None, [notes.get("orders", ""), *tripwire_sentences(waiting)])
         )
     return notes

@@ -146,8 +146,8 @@ def _details(material: Material) -> list[str]:
     for part in _DETAILS:
         section = part(material)
         lines += ["", f"<details><summary>{escape(section.title)}</summary>", ""]
-        note = material.notes.get(section.anchor, "")
-        lines += [escape(note), ""] if note else []
+        for paragraph in material.notes.get(section.anchor, "").splitlines():
+            lines += [escape(paragraph), ""]
         for block in section.blocks:
             if isinstance(block, Table):
                 lines += [f"**{escape(block.caption)}**", "", *table_lines(block), ""]

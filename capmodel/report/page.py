@@ -58,8 +58,8 @@ def to_html(  # noqa: PLR0913  named parts of a report
     marks
         Season multiples for the ladder, freezes, lines: see `plots.Marks`.
     notes
-        A sentence to stand under a section's title, by its anchor: ``ask, demand, limits,
-        services, databases, partners, risk, cost, orders, evidence, provenance``.
+        What stands under a section's title, a paragraph a line, by its anchor: ``ask, demand,
+        limits, services, databases, partners, risk, cost, orders, evidence, provenance``.
 
     Returns
     -------
