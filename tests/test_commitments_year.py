@@ -49,6 +49,7 @@ def test_a_month_of_2_2_times_the_usage_hardly_moves_it(
     # 0.28 and from 99.9 to 103.9 at 0.5.
     assert (round(QUIET.max()), round(PEAK.max())) == (159, 335)
     found = [optimal_commitment(u, discount=discount).covers_usd_per_hour for u in (QUIET, PEAK)]
+    print(f"discount {discount:.0%}: {found[0]:.1f} to {found[1]:.1f}")  # noqa: T201  figures for the log
     assert [round(c, 1) for c in found] == [before, after]
     follower = commitment_at(PEAK, covers=PEAK.max(), discount=discount)
     assert follower.saving_usd_per_hour < 0  # a commitment as high as the peak costs more than none

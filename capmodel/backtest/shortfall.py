@@ -50,6 +50,8 @@ __all__ = [
 
 NOT_BY_MINUTE: Final = frozenset({"storage"})
 """Limits that fill over weeks: no minute exceeds them."""
+OF_PODS: Final = frozenset({"nodes", "replicas", "cpu_cores"})
+"""Limits of what pods and nodes may run, where those that ran are recorded."""
 FULL: Final = 1 + 1e-9
 """Rounding may put a usage at its limit an ulp above it [ratio]."""
 
@@ -118,30 +120,47 @@ def shortfall(stood: Sequence[tuple[Estate, Observed]]) -> Shortfall:
     """
     parts = [_held(estate, seen) for estate, seen in stood]
     last, minutes = stood[-1][0], np.concatenate([seen.minutes for _, seen in stood])
+    dates = np.concatenate([seen.dates for _, seen in stood])
     rows, above_of = [], dict[tuple[str, str], tuple[int, np.ndarray]]()
     for key, (limit, _, _) in parts[-1].limits.items():
         above = np.concatenate([part.limits[key][2] for part in parts])
         above_of[key] = (limit.tier, above)
         worst = max(_worst(part.limits[key][1], part.limits[key][0].hard) for part in parts)
         peak = max(float(part.limits[key][1].max(initial=0.0)) for part in parts)
-        dates = np.concatenate([seen.dates for _, seen in stood])
-        row = _row(limit, peak, worst, above, minutes, dates)
-        rows.append((_first(above), -worst, row))
-    rows.sort(key=lambda row: row[:2])
-    none = np.zeros(len(minutes), dtype=bool)
-
-    def short(tier: int | None) -> float:
-        hit = [above for of, above in above_of.values() if tier is None or of == tier]
-        return float(minutes[np.logical_or.reduce([none, *hit])].sum())
-
+        rows.append(_row(limit, peak, worst, above, minutes, dates))
     return Shortfall(
-        limits=tuple(row for _, _, row in rows),
-        minutes_short=short(None),
-        minutes_short_by_tier={t: short(t) for t in sorted({t for t, _ in above_of.values()})},
+        limits=_by_day(rows),
+        minutes_short=_minutes(above_of, minutes),
+        minutes_short_by_tier=_minutes_by_tier(above_of, minutes),
         minutes_short_zone_lost=float(minutes[np.concatenate([p.zone_lost for p in parts])].sum()),
         minutes_over_policy=float(minutes[np.concatenate([p.over_policy for p in parts])].sum()),
         nodes={n: pool.today for n, pool in last.topology.pools.items() if pool.today is not None},
     )
+
+
+def _by_day(rows: Sequence[LimitShort]) -> tuple[LimitShort, ...]:
+    """Return limits by the day on which they were first exceeded, of one day the worst first."""
+    return tuple(sorted(rows, key=lambda row: (row.first or "9999", -row.worst_x)))
+
+
+def _minutes(
+    above_of: Mapping[tuple[str, str], tuple[int, np.ndarray]],
+    minutes: np.ndarray,
+    tier: int | None = None,
+) -> float:
+    """Return the minutes in which any limit (of a tier) is exceeded, each counted once."""
+    hit = np.zeros(len(minutes), dtype=bool)
+    for of, above in above_of.values():
+        if tier is None or of == tier:
+            hit |= above
+    return float(minutes[hit].sum())
+
+
+def _minutes_by_tier(
+    above_of: Mapping[tuple[str, str], tuple[int, np.ndarray]], minutes: np.ndarray
+) -> dict[int, float]:
+    tiers = sorted({tier for tier, _ in above_of.values()})
+    return {tier: _minutes(above_of, minutes, tier) for tier in tiers}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,10 +186,6 @@ def _over_policy(limit: Limit, estate: Estate, loads: Loads) -> np.ndarray:
     """Return the columns in which a limit is fuller than planned, shape (N,)."""
     usage = np.atleast_2d(usage_of(limit, estate, loads))
     return np.asarray(np.broadcast_to(usage > limit.policy * FULL, (1, len(loads.dates)))[0])
-
-
-def _first(above: np.ndarray) -> int:
-    return int(above.argmax()) if above.any() else len(above)
 
 
 def _worst(usage: np.ndarray, hard: float) -> float:
@@ -225,12 +240,14 @@ def recorded_shortfall(estate: Estate, seen: Observed, record: Recorded) -> Shor
     record
         Pods by step of the same days.
     """
-    held = shortfall([(estate, seen)])
     step = np.searchsorted(record.time, seen.time, side="right") - 1
-    rows = [row for row in held.limits if row.limit not in {"nodes", "replicas", "cpu_cores"}
-            or row.node in estate.topology.databases]  # fmt: skip
-    above_any = np.zeros(len(seen.minutes), dtype=bool)
-    tiers: dict[int, np.ndarray] = {}
+    rows, above_of = [], dict[tuple[str, str], tuple[int, np.ndarray]]()
+    for key, (limit, usage, above) in _held(estate, seen).limits.items():
+        if key[1] in OF_PODS and key[0] not in estate.topology.databases:
+            continue  # the pods that ran say it instead
+        above_of[key] = (limit.tier, above)
+        peak, worst = float(usage.max(initial=0.0)), _worst(usage, limit.hard)
+        rows.append(_row(limit, peak, worst, above, seen.minutes, seen.dates))
     for name, pods in record.pods.items():
         ran = pods[step]
         if np.isnan(ran).all() or not estate.services[name].known:
@@ -238,19 +255,12 @@ def recorded_shortfall(estate: Estate, seen: Observed, record: Recorded) -> Shor
         need = np.broadcast_to(pods_needed(estate, seen.loads, name, SATURATED), (1, len(ran)))[0]
         above = need > np.where(np.isnan(ran), np.inf, ran) * FULL
         tier = estate.topology.tier_of(name)
-        tiers[tier] = tiers.get(tier, np.zeros_like(above)) | above
-        above_any |= above
+        above_of[name, "pods"] = (tier, above)
         rows.append(_pods_row(name, tier, need, ran, above, seen))
-    for limit, usage in usages(estate, seen.loads):
-        if (limit.node, limit.name) in {(r.node, r.limit) for r in rows}:
-            above = usage > limit.hard * FULL
-            tiers[limit.tier] = tiers.get(limit.tier, np.zeros_like(above)) | above
-            above_any |= above
-    rows.sort(key=lambda row: (row.first or "9999", -row.worst_x))
     return Shortfall(
-        limits=tuple(rows),
-        minutes_short=float(seen.minutes[above_any].sum()),
-        minutes_short_by_tier={t: float(seen.minutes[a].sum()) for t, a in sorted(tiers.items())},
+        limits=_by_day(rows),
+        minutes_short=_minutes(above_of, seen.minutes),
+        minutes_short_by_tier=_minutes_by_tier(above_of, seen.minutes),
         minutes_short_zone_lost=math.nan,
         minutes_over_policy=math.nan,
         nodes={n: int(np.nanmax(v)) for n, v in record.nodes.items() if not np.isnan(v).all()},

@@ -59,8 +59,6 @@ class Recorded:
     """Local day of each step, shape (T,)."""
     time: np.ndarray
     """Start of each step, UTC, shape (T,)."""
-    step_h: float
-    """Length of a step [h]."""
 
     def today(self, values: np.ndarray) -> int | None:
         """Return the median over the last 28 days of the day's most, None without a record."""
@@ -88,7 +86,6 @@ def recorded(estate: Estate, history: History) -> Recorded:
         dates=days.dates[days.day_of_step],
         time=history.start.astype("datetime64[s]")
         + np.arange(history.n_steps) * np.timedelta64(history.step_min * 60, "s"),
-        step_h=history.step_min / 60,
     )
 
 

@@ -160,11 +160,6 @@ def _nodes_from(solved: Solved, supply: Supply, pool: str) -> Callable[[int], fl
     return needed
 
 
-def _from_day(days: np.ndarray) -> np.ndarray:
-    """Return each path's largest value from each day on, shape (N, D), from (D, N)."""
-    return np.maximum.accumulate(days.T[::-1], axis=0)[::-1]
-
-
 def _database_rows(solved: Solved, order: Order) -> list[dict[str, Any]]:
     request = solved.request
     policy, rule = request.orders, request.orders.lead("db_class")

@@ -58,8 +58,6 @@ LEAST: Final = 25
 REPEATED: Final = 364
 """A day beyond the forecast takes the one so many days before it, the same weekday [days]."""
 
-SLOTS: Final = 24
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

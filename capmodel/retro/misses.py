@@ -32,7 +32,6 @@ ORDER: Final = ("driver", "fan_out", "per_request", "headroom")
 COLUMNS: Final = [
     "service", "total", "unit", "step", "planned_factor", "actual_factor", "change", "from", "to",
 ]  # fmt: skip
-NON_REQUEST: Final = ("per_pod", "idle")
 
 
 def decomposition_frame(planned: Planned, observed: Observed, actual: Comparable) -> pd.DataFrame:
